@@ -1,5 +1,5 @@
 // A training step of a whole model as the trainer makes it, on random tokens and weights, for benches.
-import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
+import type { KernelTime, PlanSummary } from '../engine/index.ts'
 import {
   attachLora,
   createModel,
@@ -8,7 +8,7 @@ import {
   type LoraOptions,
   type ModelConfig,
 } from '../models/index.ts'
-import { AdamW } from '../train/adamw.ts'
+import { AdamW } from '../train/optimizers/adamw.ts'
 import type { Batch } from '../train/task.ts'
 import { classesTask } from '../train/tasks/classes.ts'
 import { TrainingSteps } from '../train/steps.ts'
@@ -55,11 +55,9 @@ export async function prepareTraining(
   else setTuning(model, 'full')
   if (precision === 'f16') model.storeFrozenAs('f16')
   const parameters = model.trainable()
-  const { limits } = (await currentDevice()).gpu
   const optimizer = await AdamW.over(parameters, {
     weightDecay: 0.01,
     clip: 1,
-    maxArenaBytes: limits.maxStorageBufferBindingSize,
   })
   const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
     seed: 0,

@@ -26,9 +26,8 @@ const payloadIfSource = ({ node }: Value): Payload | undefined =>
 /** Copies several tensors to the host, computed in one run. Throws a UserError inside a compiled function. */
 export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
   const values = tensors.map(t => t.value)
-  const device = await currentDevice()
   const made = values.filter(({ node }) => node.op.kind !== 'source')
-  const results = made.length > 0 ? await evaluate(device, made) : []
+  const results = made.length > 0 ? await evaluate(await currentDevice(), made) : []
   let next = 0
   return Promise.all(
     values.map(async value => {
@@ -38,7 +37,7 @@ export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]>
       if (payload.kind === 'host') return payload.read().slice()
       if (payload.kind === 'placeholder') throw new UserError(NO_VALUE)
       const { shape, dtype } = specOf(value)
-      return payload.storage.read(device, dtype, sizeOf(shape))
+      return payload.storage.read(await currentDevice(), dtype, sizeOf(shape))
     }),
   )
 }

@@ -1,6 +1,7 @@
 // Variables: tensors that persist, such as parameters and optimizer state. Each has one owner.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type DType, type Spec, bytesOf } from '../shaders/kernel.ts'
+import { showBytes } from './bytes.ts'
 import { UserError } from './errors.ts'
 import { recordAssignment, recordedValue } from './evaluate.ts'
 import { makeSource } from './ops/source.ts'
@@ -81,6 +82,24 @@ export class Variable {
   /** Whether it has memory. */
   get isAllocated(): boolean {
     return this.#storage.buffer !== undefined
+  }
+
+  /** Allocates its memory now. Throws a UserError if the adapter has too little. */
+  async allocate(): Promise<void> {
+    const device = await currentDevice()
+    if (this.isAllocated) return
+    await device.collectIfGrown()
+    device.gpu.pushErrorScope('out-of-memory')
+    this.#storage.on(device)
+    if (!(await device.gpu.popErrorScope())) return
+    this.#storage.discard()
+    throw new UserError(`the adapter's memory does not hold ${this.name}, ${showBytes(this.#storage.bytes)}`)
+  }
+
+  /** Writes parts of it, from the host or from other variables, when what was submitted before has run. */
+  async put(contents: Iterable<Content>): Promise<void> {
+    const device = await currentDevice()
+    this.#fill(device, this.#storage.on(device), contents)
   }
 
   /** Says that part of it is in another variable from now on: compiled functions that use it are traced again. */

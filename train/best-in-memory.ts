@@ -1,5 +1,5 @@
 // A checkpoint store for a training that is not resumed: it keeps the best values in memory, and nothing else.
-import type { ValueEntry } from './adamw.ts'
+import type { ValueEntry } from './state.ts'
 import type { CheckpointStore, Ranking } from './checkpoint-store.ts'
 
 export class BestInMemory implements CheckpointStore {

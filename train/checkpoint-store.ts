@@ -1,6 +1,6 @@
 // Where a trainer keeps its checkpoints: an interface, so that the trainer knows no files. Under Node a run's folder
 // implements it (`node/run/checkpoints.ts`).
-import type { StateEntry, ValueEntry } from './adamw.ts'
+import type { StateEntry, ValueEntry } from './state.ts'
 
 /** The best evaluation of a run, or one of the best. */
 export interface Best {

@@ -3,7 +3,7 @@
 // (--skip-bad-steps); after the first bad step beyond that, no step changes anything. The state is then that before the
 // failing step, which can be run again and diagnosed, and no checkpoint contains the effects of a bad step.
 import { type Tensor, type Variable, compile, concat, scalar, variable } from '../engine/index.ts'
-import type { StateEntry } from './adamw.ts'
+import type { StateEntry } from './state.ts'
 
 const and = (a: Tensor, b: Tensor): Tensor => a.where(b, scalar(0, 'u32'))
 

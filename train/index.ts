@@ -1,5 +1,29 @@
 // `tilegrad/train`: what trains a model at a task.
-export { AdamW, type AdamWOptions, type StateEntry, type ValueEntry } from './adamw.ts'
+export { Adam, AdamW, type AdamSettings, type AdamWOptions } from './optimizers/adamw.ts'
+export { Lion, type LionOptions, type LionSettings } from './optimizers/lion.ts'
+export { Muon, type MuonOptions, type MuonSettings } from './optimizers/muon.ts'
+export { SGD, type SGDOptions, type SGDSettings } from './optimizers/sgd.ts'
+export {
+  Optimizer,
+  together,
+  type CommonSettings,
+  type Group,
+  type Rate,
+  type Trained,
+  type WholeSettings,
+} from './optimizers/optimizer.ts'
+export { loadOptimizer, saveOptimizer } from './optimizers/saved.ts'
+export { MovingAverage, type AverageOptions } from './optimizers/average.ts'
+export type { StateEntry, ValueEntry } from './state.ts'
+export {
+  DataLoader,
+  columns,
+  examples,
+  type Columns,
+  type Examples,
+  type LoaderOptions,
+  type Source,
+} from './loader.ts'
 export {
   Trainer,
   type Evaluation,
@@ -32,6 +56,20 @@ export { maskedTask, type MaskedOptions } from './tasks/masked-lm.ts'
 export { distilledTask, type Distillation } from './tasks/distilled.ts'
 export { BestInMemory } from './best-in-memory.ts'
 export type { Best, CheckpointStore, Position, Ranking, RunShape } from './checkpoint-store.ts'
-export { SCHEDULES, schedule, warmupSteps, type ScheduleName } from './schedules.ts'
+export {
+  SCHEDULES,
+  cosineRestarts,
+  exponential,
+  inverseSquareRoot,
+  oneCycle,
+  polynomial,
+  schedule,
+  stepped,
+  warmedUp,
+  warmupSteps,
+  type OneCycleOptions,
+  type Schedule,
+  type ScheduleName,
+} from './schedules.ts'
 export { evaluationBatches, makeBatches, rowsFor, type BatchingOptions, type RowsFor } from './batches.ts'
 export { Random, stream, type RandomState } from './random.ts'

@@ -1,5 +1,5 @@
 // Learning-rate schedules: what factor of the peak rate a step gets. The formulas are those of Hugging Face
-// Transformers' `get_scheduler`, so that curves can be compared.
+// Transformers' `get_scheduler` and of `torch.optim.lr_scheduler`, so that curves can be compared.
 
 export const SCHEDULES = ['linear', 'cosine', 'constant'] as const
 export type ScheduleName = (typeof SCHEDULES)[number]
@@ -26,4 +26,68 @@ export function schedule(
     constant: () => 1,
   }[name]
   return step => (step < rise ? step / rise : decay(step))
+}
+
+/** The factor of the peak rate at step 0, 1, … */
+export type Schedule = (step: number) => number
+
+/** Rises linearly from 0 over `warmup` steps, then follows `after`, which begins at its step 0. */
+export const warmedUp =
+  (warmup: number, after: Schedule): Schedule =>
+  step =>
+    step < warmup ? step / warmup : after(step - warmup)
+
+/** `gamma` to the power of the step (torch's ExponentialLR). */
+export const exponential =
+  (gamma: number): Schedule =>
+  step =>
+    gamma ** step
+
+/** Falls by the factor `gamma` at every multiple of `every` steps, or at each of these steps (StepLR, MultiStepLR). */
+export const stepped =
+  (every: number | readonly number[], gamma = 0.1): Schedule =>
+  step =>
+    gamma ** (typeof every === 'number' ? Math.floor(step / every) : every.filter(at => at <= step).length)
+
+/** Falls to 0 at `steps` as (1 − step / steps) to a power (PolynomialLR). */
+export const polynomial =
+  (steps: number, power = 1): Schedule =>
+  step =>
+    (1 - Math.min(step, steps) / steps) ** power
+
+/** Rises over `warmup` steps, then falls as 1 / √step (Transformers' inverse_sqrt; Vaswani et al. 2017). */
+export const inverseSquareRoot = (warmup: number): Schedule =>
+  warmedUp(warmup, step => 1 / Math.sqrt((step + warmup) / Math.max(1, warmup)))
+
+/**
+ * Falls to `least` along half a cosine in `first` steps, then begins again, each time over `longer` times as many steps
+ * (CosineAnnealingWarmRestarts; Loshchilov and Hutter 2017).
+ */
+export const cosineRestarts =
+  (first: number, longer = 1, least = 0): Schedule =>
+  step => {
+    let [length, at] = [first, step]
+    while (at >= length) {
+      at -= length
+      length *= longer
+    }
+    return least + ((1 - least) * (1 + Math.cos((Math.PI * at) / length))) / 2
+  }
+
+export interface OneCycleOptions {
+  /** The share of steps in which the rate rises; 0.3 when left out. */
+  readonly rising?: number
+  /** The factor at step 0; 1/25 when left out. */
+  readonly start?: number
+  /** The factor at the last step; 4e-6 when left out. */
+  readonly end?: number
+}
+
+/** Rises to the peak along half a cosine, then falls to almost 0 along another (OneCycleLR; Smith and Topin 2019). */
+export function oneCycle(steps: number, { rising = 0.3, start = 1 / 25, end = 4e-6 }: OneCycleOptions = {}): Schedule {
+  const peak = rising * steps - 1
+  const between = (from: number, to: number, share: number): number =>
+    to + ((from - to) / 2) * (1 + Math.cos(Math.PI * share))
+  return step =>
+    step <= peak ? between(start, 1, step / peak) : between(1, end, Math.min(1, (step - peak) / (steps - 1 - peak)))
 }

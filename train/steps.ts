@@ -15,7 +15,8 @@ import type { Tensor } from '../engine/tensor.ts'
 import { meanOf } from '../models/losses.ts'
 import type { Model } from '../models/model.ts'
 import { type Parameter, forwardContext } from '../models/nn.ts'
-import type { AdamW, StateEntry } from './adamw.ts'
+import type { Optimizer } from './optimizers/optimizer.ts'
+import type { StateEntry } from './state.ts'
 import { StepGuard } from './guard.ts'
 import type { Batch, HostArray, Task, TaskInputs } from './task.ts'
 
@@ -115,7 +116,7 @@ export interface StepOptions {
 /** One optimizer step at a time. Everything that changes from step to step is an input. */
 export class TrainingSteps {
   readonly #options: StepOptions
-  readonly #optimizer: AdamW
+  readonly #optimizer: Optimizer
   readonly #scaler: LossScaler | undefined
   readonly #guard = new StepGuard()
   readonly #sums: readonly Variable[]
@@ -129,7 +130,7 @@ export class TrainingSteps {
     model: Model,
     task: Task<never>,
     parameters: readonly Parameter[],
-    optimizer: AdamW,
+    optimizer: Optimizer,
     options: StepOptions,
   ) {
     this.#options = options
@@ -210,7 +211,7 @@ export class TrainingSteps {
     model: M,
     task: Task<Target, M>,
     parameters: readonly Parameter[],
-    optimizer: AdamW,
+    optimizer: Optimizer,
     options: StepOptions,
   ): Promise<TrainingSteps> {
     const steps = new TrainingSteps(model, task, parameters, optimizer, options)

@@ -1,9 +1,11 @@
 // Trains any module at a task: what a run is told once, and its phases. The loop itself is `training.ts`. It knows no
 // labels, no command line and no files, and prints nothing: whoever runs it listens.
-import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
+import type { KernelTime, PlanSummary } from '../engine/index.ts'
 import type { Model } from '../models/model.ts'
 import type { Parameter } from '../models/nn.ts'
-import { AdamW, type StateEntry, type ValueEntry } from './adamw.ts'
+import { AdamW } from './optimizers/adamw.ts'
+import type { Optimizer } from './optimizers/optimizer.ts'
+import type { StateEntry, ValueEntry } from './state.ts'
 import { type BatchingOptions, rowsOf } from './batches.ts'
 import type { Best, CheckpointStore, Position, RunShape } from './checkpoint-store.ts'
 import { type Evaluation, evaluate } from './evaluation.ts'
@@ -110,7 +112,7 @@ export type Outcome =
 
 export class Trainer<Target = unknown> {
   readonly options: TrainerOptions
-  readonly optimizer: AdamW
+  readonly optimizer: Optimizer
   readonly task: Task<Target, never>
   readonly #steps: TrainingSteps
   readonly #evaluation: EvaluationStep
@@ -124,7 +126,7 @@ export class Trainer<Target = unknown> {
     model: Model,
     task: Task<Target, never>,
     parameters: readonly Parameter[],
-    optimizer: AdamW,
+    optimizer: Optimizer,
     steps: TrainingSteps,
   ) {
     this.options = options
@@ -148,14 +150,9 @@ export class Trainer<Target = unknown> {
     task: Task<Target, M>,
     options: TrainerOptions,
   ): Promise<Trainer<Target>> {
-    const device = await currentDevice()
     const parameters = model.trainable()
     const { weightDecay, clip, seed, accumulate, precision, recompute, skipBadSteps } = options
-    const optimizer = await AdamW.over(parameters, {
-      weightDecay,
-      clip,
-      maxArenaBytes: device.gpu.limits.maxStorageBufferBindingSize,
-    })
+    const optimizer = await AdamW.over(parameters, { weightDecay, clip })
     const steps = await TrainingSteps.over(model, task, parameters, optimizer, {
       seed,
       accumulate,

@@ -1,14 +1,5 @@
 // The problems in tilegrad.
-import {
-  compile,
-  currentDevice,
-  grad,
-  openDevice,
-  scalar,
-  useDevice,
-  variable,
-  type Variable,
-} from '../../engine/index.ts'
+import { compile, grad, openDevice, scalar, useDevice, variable, type Variable } from '../../engine/index.ts'
 import { openAdapter } from '../../engine/node/adapters.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { BertEncoder } from '../../models/bert.ts'
@@ -20,7 +11,7 @@ import {
   type ModelConfig,
   type Parameter,
 } from '../../models/index.ts'
-import { AdamW } from '../../train/adamw.ts'
+import { AdamW } from '../../train/optimizers/adamw.ts'
 import { TrainingSteps } from '../../train/steps.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
 import { chooseKernels } from '../adapter.ts'
@@ -155,11 +146,9 @@ async function training(config: BertConfig): Promise<Loaded> {
   const parameters = model.trainable()
   const { frozen, lora } = bertWeights(config)
   await fill(model.parameters(), [...frozen, ...lora])
-  const { limits } = (await currentDevice()).gpu
   const optimizer = await AdamW.over(parameters, {
     ...ADAM,
     weightDecay: 0,
-    maxArenaBytes: limits.maxStorageBufferBindingSize,
   })
   const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
     seed: 0,

@@ -42,8 +42,10 @@ interface Home {
 export interface Move {
   /** What the new home holds of it at first. */
   contents(): Content[]
-  /** The memory that it alone used before; undefined if there is none. */
-  readonly left: Variable | undefined
+  /** Whether there are values to be moved. */
+  readonly isPending: boolean
+  /** To be called when the new home has its contents: frees the memory that the parameter alone used before. */
+  finish(): void
 }
 
 /** The seed of a parameter whose values nobody has drawn or loaded. */
@@ -116,6 +118,12 @@ export class Parameter {
     return this.#storage().tensor
   }
 
+  /** Inside a compiled function: the value that it was given there so far, else that at the beginning of the run. */
+  get next(): Tensor {
+    const { variable, offset } = this.#storage()
+    return this.#within(variable.next, variable, offset)
+  }
+
   /** The variable that holds this parameter and nothing else, or undefined where it is a stretch of a larger one. */
   get variable(): Variable | undefined {
     const { variable, offset } = this.#storage()
@@ -136,17 +144,25 @@ export class Parameter {
 
   /** The same, but its values move along, when the new home first needs memory: as part of its contents. */
   moveTo(home: Variable, offset: number): Move {
-    const old = this.#home
+    let old = this.#home
     if (old && old.variable.dtype !== home.dtype)
       throw new Error(`${this.name} is stored as ${old.variable.dtype}, and can't move to ${home.dtype}`)
     const left = old && this.variable
     old?.variable.move()
     this.#place(home, offset)
-    const contents = (): Content[] => {
-      if (old?.variable.isAllocated) return [{ at: offset, from: old.variable, first: old.offset, count: this.size }]
-      return this.#freshContents(offset)
+    return {
+      contents: () =>
+        old?.variable.isAllocated
+          ? [{ at: offset, from: old.variable, first: old.offset, count: this.size }]
+          : this.#freshContents(offset),
+      get isPending() {
+        return old?.variable.isAllocated === true
+      },
+      finish() {
+        left?.release('has moved to other memory: compute this tensor again')
+        old = undefined
+      },
     }
-    return { contents, left }
   }
 
   /** Writes elements from `elementOffset` on. */
@@ -189,15 +205,17 @@ export class Parameter {
     if (offset < 0 || offset + this.size > sizeOf(home.shape)) {
       throw new Error(`${this.name}: ${this.size} elements do not fit into ${home.name} at ${offset}`)
     }
-    const whole = offset === 0 && sameShape(home.shape, this.shape)
-    const tensor = whole
-      ? home.tensor
-      : home.tensor
-          .reshape([-1])
-          .slice([offset], [offset + this.size])
-          .reshape(this.shape)
     this.#dtype = home.dtype
-    this.#home = { variable: home, offset, tensor }
+    this.#home = { variable: home, offset, tensor: this.#within(home.tensor, home, offset) }
+  }
+
+  /** Its part of a variable's value. */
+  #within(value: Tensor, { shape }: Variable, offset: number): Tensor {
+    if (offset === 0 && sameShape(shape, this.shape)) return value
+    return value
+      .reshape([-1])
+      .slice([offset], [offset + this.size])
+      .reshape(this.shape)
   }
 
   #storage(): Home {

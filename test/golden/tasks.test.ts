@@ -7,7 +7,7 @@ import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/
 import { type ModelConfig, parseConfig } from '../../models/config.ts'
 import { createModel, createTokenModel, meanOf, setTuning } from '../../models/index.ts'
 import type { Classifier } from '../../models/model.ts'
-import { AdamW } from '../../train/adamw.ts'
+import { AdamW } from '../../train/optimizers/adamw.ts'
 import { stream } from '../../train/random.ts'
 import { schedule } from '../../train/schedules.ts'
 import { TrainingSteps } from '../../train/steps.ts'
@@ -200,10 +200,8 @@ async function train(one: Case, { until = OPTIMIZER.steps, rows = one.lengths.le
     collated(task, examples.slice(i * rows, (i + 1) * rows)),
   )
   const parameters = model.trainable()
-  const { gpu } = await currentDevice()
   const { weightDecay, clip, lr, warmup, steps: total } = OPTIMIZER
-  const maxArenaBytes = gpu.limits.maxStorageBufferBindingSize
-  const optimizer = await AdamW.over(parameters, { weightDecay, clip, maxArenaBytes })
+  const optimizer = await AdamW.over(parameters, { weightDecay, clip })
   const steps = await TrainingSteps.over(model, task, parameters, optimizer, {
     seed: 0,
     accumulate: batches.length,

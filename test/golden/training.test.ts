@@ -9,7 +9,7 @@ import { parseConfig } from '../../models/config.ts'
 import { createModel, setTuning } from '../../models/index.ts'
 import type { SequenceClassifier, TargetWord } from '../../models/model.ts'
 import { openSafetensors } from '../../models/node/files.ts'
-import { AdamW, type AdamWOptions } from '../../train/adamw.ts'
+import { AdamW, type AdamWOptions } from '../../train/optimizers/adamw.ts'
 import { padLength } from '../../train/batches.ts'
 import type { Encoded } from '../../train/task.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
@@ -130,11 +130,9 @@ async function train(
   const before = await trainedOf(model)
   const data = examplesOf(one, model)
   const parameters = model.trainable()
-  const { gpu } = await currentDevice()
   const optimizer = await AdamW.over(parameters, {
     weightDecay: OPTIONS.weightDecay,
     clip: one.clip ?? OPTIONS.clip,
-    maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
     ...slip.optimizer,
   })
   const accumulate = slip.accumulate ?? OPTIONS.accumulate

@@ -1,6 +1,6 @@
 // The best values of a training that nothing resumes.
 import { expect, test } from 'vitest'
-import type { ValueEntry } from '../../train/adamw.ts'
+import type { ValueEntry } from '../../train/state.ts'
 import { BestInMemory } from '../../train/best-in-memory.ts'
 
 /** A parameter that holds these numbers. */

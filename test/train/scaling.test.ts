@@ -1,7 +1,7 @@
 // The loss scale at half precision: how it grows and shrinks, and that a step which an overflow skips leaves no trace.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Compiled, type Tensor, compile, currentDevice, scalar, tensor } from '../../engine/node/index.ts'
-import { AdamW } from '../../train/adamw.ts'
+import { AdamW } from '../../train/optimizers/adamw.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
 import { LOSS_SCALE, LossScaler, TrainingSteps } from '../../train/steps.ts'
 import { NO_DROPOUT, ONE_LAYER, collate, reviews, tinyModel } from '../support/training.ts'
@@ -69,7 +69,7 @@ describe('AdamW', () => {
       for (const { lora } of model.linears()) {
         await lora?.b.write(Float32Array.from({ length: lora.b.size }, (_, i) => 0.1 * Math.sin(i)))
       }
-      const optimizer = await AdamW.over(model.trainable(), { weightDecay: 0.01, clip: 1, maxArenaBytes: 2 ** 24 })
+      const optimizer = await AdamW.over(model.trainable(), { weightDecay: 0.01, clip: 1 })
       const training = await TrainingSteps.over(model, classesTask(), model.trainable(), optimizer, {
         seed: 1,
         accumulate: 1,
@@ -93,7 +93,7 @@ describe('AdamW', () => {
     const stepped = async (t: number, where: 'host' | 'GPU'): Promise<number> => {
       const model = await tinyModel('lora', ONE_LAYER)
       const [parameter] = model.trainable()
-      const optimizer = await AdamW.over([parameter], { weightDecay: 0, beta1, beta2, maxArenaBytes: 2 ** 20 })
+      const optimizer = await AdamW.over([parameter], { weightDecay: 0, beta1, beta2 })
       await parameter.write(new Float32Array(parameter.size))
       const gradient = optimizer.flatten([parameter], [scalar(1).broadcastTo(parameter.shape)])
       const step = compile((hyper: Tensor, count: Tensor) => ({

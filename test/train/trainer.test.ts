@@ -7,7 +7,8 @@ import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/
 import { createModel, loadWeights } from '../../models/index.ts'
 import { openWeights } from '../../models/node/files.ts'
 import { openAdapter } from '../../models/node/peft.ts'
-import { AdamW, type ValueEntry } from '../../train/adamw.ts'
+import { AdamW } from '../../train/optimizers/adamw.ts'
+import type { ValueEntry } from '../../train/state.ts'
 import type { Position } from '../../train/checkpoint-store.ts'
 import { Checkpoints, loadKept } from '../../train/node/run/checkpoints.ts'
 import { schedule } from '../../train/schedules.ts'
@@ -52,11 +53,9 @@ describe('AdamW', () => {
       await file.close()
       await openAdapter(golden(`${family}/adapter`), model)
       const parameters = model.trainable()
-      const { gpu } = await currentDevice()
       const optimizer = await AdamW.over(parameters, {
         weightDecay: 0.1,
         clip: 0.5,
-        maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
       })
       const step = compile((hyper: Tensor) => {
         const loss = model.loss(
@@ -109,11 +108,9 @@ test('two batches accumulated make the step that one of both would', async () =>
   const run = async (batchSize: number, accumulate: number): Promise<Record<string, number[]>> => {
     const model = await tinyModel('full', NO_DROPOUT)
     const parameters = model.trainable()
-    const { gpu } = await currentDevice()
     const optimizer = await AdamW.over(parameters, {
       weightDecay: 0.01,
       clip: 1,
-      maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
     })
     const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
       seed: 1,
@@ -152,10 +149,8 @@ test('a short last batch counts by its examples', async () => {
   ]) {
     const model = await tinyModel('full', NO_DROPOUT)
     const parameters = model.trainable()
-    const { gpu } = await currentDevice()
     const optimizer = await AdamW.over(parameters, {
       weightDecay: 0,
-      maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
     })
     const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
       seed: 1,
@@ -182,11 +177,9 @@ test('a short last batch counts by its examples', async () => {
 test('an overflow of the scaled loss skips the step and halves the scale, and training goes on', async () => {
   const model = await tinyModel('lora', { initializer_range: 2 }) // so that some gradient is above 1
   const parameters = model.trainable()
-  const { gpu } = await currentDevice()
   const optimizer = await AdamW.over(parameters, {
     weightDecay: 0.01,
     clip: 1,
-    maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
   })
   const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
     seed: 1,
@@ -218,11 +211,9 @@ describe('half precision', () => {
   ): Promise<{ losses: number[]; scale: number; norms: number[] }> {
     const model = await tinyModel('lora', NO_DROPOUT, precision)
     const parameters = model.trainable()
-    const { gpu } = await currentDevice()
     const optimizer = await AdamW.over(parameters, {
       weightDecay: 0.01,
       clip: 1,
-      maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
     })
     const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
       seed: 1,

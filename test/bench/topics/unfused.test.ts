@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'vitest'
 import { ElementaryStep } from '../../../bench/topics/unfused.ts'
 import { currentDevice } from '../../../engine/node/index.ts'
 import { DistilBertForSequenceClassification, attachLora, initialise, parseConfig } from '../../../models/index.ts'
-import { AdamW } from '../../../train/adamw.ts'
+import { AdamW } from '../../../train/optimizers/adamw.ts'
 import { TrainingSteps } from '../../../train/steps.ts'
 import { classesTask } from '../../../train/tasks/classes.ts'
 
@@ -43,11 +43,9 @@ async function model(): Promise<DistilBertForSequenceClassification> {
 test('losses and gradient norms of five steps agree, and there are three times as many dispatches at least', async () => {
   const [plain, fused] = [await model(), await model()]
   const parameters = fused.trainable()
-  const { limits } = (await currentDevice()).gpu
   const optimizer = await AdamW.over(parameters, {
     weightDecay: 0.01,
     clip: CLIP,
-    maxArenaBytes: limits.maxStorageBufferBindingSize,
   })
   const steps = await TrainingSteps.over(fused, classesTask(), parameters, optimizer, {
     seed: 0,

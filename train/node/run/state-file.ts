@@ -5,7 +5,7 @@ import { UserError } from '../../../engine/errors.ts'
 import { serializeInPieces } from '../../../models/safetensors.ts'
 import { openSafetensors, writeAtomic } from '../../../models/node/files.ts'
 import { openRegularFile } from '../../../models/node/regular-file.ts'
-import type { ValueEntry } from '../../adamw.ts'
+import type { ValueEntry } from '../../state.ts'
 
 const READ_BYTES = 4 * 1024 * 1024
 

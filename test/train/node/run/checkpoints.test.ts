@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Variable, currentDevice, variable } from '../../../../engine/node/index.ts'
-import type { StateEntry } from '../../../../train/adamw.ts'
+import type { StateEntry } from '../../../../train/state.ts'
 import type { Position, RunShape } from '../../../../train/checkpoint-store.ts'
 import { Checkpoints, loadKept } from '../../../../train/node/run/checkpoints.ts'
 
