@@ -160,8 +160,8 @@ test('with nothing given, a machine without a GPU learns from what comes with th
   const [nb, random] = result.compared_with
   expect([nb.name, random.title]).toEqual(['nb', 'the same from random weights (recorded)'])
   expect(random.recorded_command).toBe('npx node train/imdb.ts --bundled --compare-with=random')
-  // Seeds end between 83 and 87 %.
-  expect(result.test_accuracy).toBeGreaterThan(Math.max(0.78, random.value))
+  // Five seeds ended between 84.5 and 90 %.
+  expect(result.test_accuracy).toBeGreaterThan(Math.max(0.8, random.value + 0.1))
 })
 
 describe('a LoRA run', () => {

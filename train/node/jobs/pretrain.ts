@@ -381,6 +381,8 @@ function cardOf(
             temperature: options.distillTemperature,
             hidden: options.distillHidden,
           },
+    counted: base === undefined && options.embeddings === 'ppmi',
+    textLoss: options.textLoss,
     source: run.config.source ?? texts.source,
     texts: { train: texts.train, held: texts.held },
     rows: { train: rows.train.length, held: rows.held.length },

@@ -32,21 +32,10 @@ export const recordedTime = async (): Promise<{ readonly seconds: number; readon
 /** What the bundled model is shown beside on the bundled reviews. */
 const REFERENCES = { recorded: `nb,${recorded('from-random-weights')}`, other: 'nb' }
 
-/** Whether the user chose what is tuned. Where everything is, there are no frozen weights, which f16 is for. */
-const choosesTuning = ({ precision, given }: Options): boolean =>
-  precision === 'f16' ||
-  [...given].some(name => name === 'tune' || name === 'merge' || name.startsWith('lora-') || name.endsWith('-head'))
-
-/**
- * Options that suit the bundled model, as far as the user gave no others. Every parameter is tuned: so small a base
- * knows too little for changes of low rank to be enough.
- */
-function bundledOptions(options: Options): Values {
-  const { loraRank, loraTargets, freezeHead, given } = options
-  const tune = choosesTuning(options) ? options.tune : 'full'
+/** Options that suit the bundled model, as far as the user gave no others. */
+function bundledOptions({ tune, loraRank, loraTargets, freezeHead, given }: Options): Values {
   const trainsHead = tune === 'lora' && !freezeHead && !parseTargets(loraTargets).includes('head')
   const values: Record<string, string | true | false> = {
-    tune: tune === 'full' && tune,
     'lora-alpha': tune === 'lora' && String(2 * loraRank),
     'train-head': trainsHead,
     lr: BUNDLED_RATES[tune],

@@ -51,8 +51,8 @@ test.each<[string, readonly string[], RegExp]>([
   ['lengths too short', [BUNDLED.data, '--max-length', '3'], /^--max-length takes whole numbers of at least 4/],
   [
     'lengths beyond the model',
-    [BUNDLED.data, '--model', BUNDLED.model, '--max-length', '64,128'],
-    /^--max-length 128 is more than the 96 positions of /,
+    [BUNDLED.data, '--model', BUNDLED.model, '--max-length', '64,1024'],
+    /^--max-length 1024 is more than the 512 positions of /,
   ],
   [
     'a tokenizer that is not there',
@@ -96,6 +96,9 @@ test('a model sets the lengths that are compared, and names of classes', async (
   expect(status, stderr).toBe(0)
   expect(JSON.parse(stdout)).toMatchObject({
     labels: ['negative', 'positive'],
-    max_length: { lengths: [{ max_length: 64 }, { max_length: 96 }], model: { hidden: 128, positions: 96 } },
+    max_length: {
+      lengths: [64, 96, 128, 192, 256, 384, 512].map(max_length => ({ max_length })),
+      model: { hidden: 128, positions: 512 },
+    },
   })
 })

@@ -205,6 +205,8 @@ test('a card beside the model says what it was made of, how, and how good it is'
   )
   expect(card).toContain(`on ${result.adapter} (tilegrad `)
   expect(card).toContain(`| ${result.best_step} (kept) | ${result.val_loss.toFixed(4)} |`)
+  expect(card).toContain('Its word embeddings began as factors of the positive pointwise mutual information')
+  expect(card).not.toContain('pooled output')
   const command = /```sh\n(.+)\n```/.exec(card)?.[1]
   expect(command).toMatch(/^npm run -s tilegrad -- pretrain --data=.+ --vocabulary=60 .*--steps=60/)
   expect(command).not.toMatch(/--out|--json/)
@@ -246,6 +248,8 @@ test('an existing model is continued with its sizes, its vocabulary and its mask
   expect(Math.abs(before.loss - result.val_loss)).toBeLessThan(2e-3)
   const card = await readFile(join(cwd, 'run/model/README.md'), 'utf8')
   expect(card).toContain(`It was continued from ${base}`)
+  expect(card).toContain('predict all tokens of a text from the pooled output alone (weight 0.5; Xiao et al. 2023)')
+  expect(card).not.toContain('Its word embeddings began')
   expect(await readFile(join(cwd, 'run/model/config.json'), 'utf8')).toBe(
     (await readFile(join(base, 'config.json'), 'utf8')).replace('"tilegrad-pretrained"', JSON.stringify(base)),
   )

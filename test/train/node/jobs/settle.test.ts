@@ -59,16 +59,17 @@ async function settled(argv: readonly string[], software: boolean) {
 
 const OWN = { data: 'my.csv', model: 'my-model' }
 /** Options of the bundled model; others have the defaults. */
-const ITS = { tune: 'full', trainHead: false, lr: 1e-3, epochs: 4, warmup: 0.1, maxLength: 64, name: 'bundled' }
-/** The same where the user asks for something of LoRA. */
-const LORA = {
-  ...ITS,
+const ITS = {
   tune: 'lora',
   loraRank: 8,
   loraAlpha: 16,
   loraTargets: 'query,value,mlp',
   trainHead: true,
   lr: 2e-3,
+  epochs: 4,
+  warmup: 0.1,
+  maxLength: 64,
+  name: 'bundled',
 }
 /** Beside what a run is shown that has no options of its own, and one that has. */
 const RECORDED = expect.stringMatching(/^nb,.*bundled.recorded.from-random-weights$/)
@@ -94,17 +95,15 @@ describe('a software adapter', () => {
       ['--lr', '1e-4', '--max-length', '32', '--name', 'mine'],
       { ...BUNDLED, ...ITS, lr: 1e-4, maxLength: 32, name: 'mine', compareWith: 'nb' },
     ],
-    [['--tune', 'full'], { ...BUNDLED, ...ITS, compareWith: 'nb' }],
-    [['--tune', 'lora'], { ...BUNDLED, ...LORA }],
-    [['--merge', '--data', OWN.data], { data: OWN.data, model: BUNDLED.model, ...LORA }],
+    [['--tune', 'full'], { ...BUNDLED, tune: 'full', lr: 1e-3, epochs: 4, trainHead: false, compareWith: 'nb' }],
     [['--tune', 'head', '--data', OWN.data], { model: BUNDLED.model, tune: 'head', lr: 2e-3, trainHead: false }],
-    [['--freeze-head'], { ...BUNDLED, ...LORA, trainHead: false }],
-    [['--lora-targets', 'query,head'], { ...BUNDLED, ...LORA, loraTargets: 'query,head', trainHead: false }],
-    [['--lora-rank', '4'], { ...BUNDLED, ...LORA, loraRank: 4, loraAlpha: 8 }],
-    [['--lora-rank', '4', '--lora-alpha', '3'], { ...BUNDLED, ...LORA, loraRank: 4, loraAlpha: 3 }],
+    [['--freeze-head'], { ...BUNDLED, ...ITS, trainHead: false }],
+    [['--lora-targets', 'query,head'], { ...BUNDLED, ...ITS, loraTargets: 'query,head', trainHead: false }],
+    [['--lora-rank', '4'], { ...BUNDLED, ...ITS, loraRank: 4, loraAlpha: 8 }],
+    [['--lora-rank', '4', '--lora-alpha', '3'], { ...BUNDLED, ...ITS, loraRank: 4, loraAlpha: 3 }],
     [['--init', 'random'], { ...BUNDLED, ...ITS, init: 'random', compareWith: 'nb' }],
     [['--compare-with', 'lr'], { ...BUNDLED, ...ITS, compareWith: 'lr' }],
-    [['--precision', 'f16'], { ...BUNDLED, ...LORA, precision: 'f16' }],
+    [['--precision', 'f16'], { ...BUNDLED, ...ITS, precision: 'f16' }],
     [['--epochs', '1', '--'], { ...BUNDLED, ...ITS, epochs: 1 }],
   ])('with %j takes what is bundled for what is open, and asks nobody', async (argv, expected) => {
     const { why, ...options } = await settled(argv, true)

@@ -18,6 +18,10 @@ export interface Card {
   readonly base: string | undefined
   /** The model that it learned from, by its name, and how. */
   readonly teacher: ({ readonly name: string } & MaskedDistillation) | undefined
+  /** Whether its word embeddings began as factors of counts. */
+  readonly counted: boolean
+  /** Weight of the loss of whole texts; 0 for none. */
+  readonly textLoss: number
   /** Where the texts come from, in a few words. */
   readonly source: string
   readonly texts: { readonly train: number; readonly held: number }
@@ -60,6 +64,8 @@ export function modelCard(card: Card): string {
     data(card),
     '## Training',
     training(card),
+    embeddings(card),
+    texts(card),
     teacher(card),
     evaluations(card),
     '## How to make it again',
@@ -97,10 +103,22 @@ function data({ source, texts, rows, tokens, masked }: Card): string {
 function training({ steps, epochs, seconds, adapter, versions, loss }: Card): string {
   const last = loss === undefined ? '' : ` The mean training loss of the last steps was ${loss.toFixed(4)}.`
   return (
-    `${counted(steps, 'step')} in ${counted(epochs, 'epoch')}, ${showDuration(seconds)} on ${adapter} ` +
+    `${counted(steps, 'step')}, the last in epoch ${epochs}, ${showDuration(seconds)} on ${adapter} ` +
     `(tilegrad ${versions.tilegrad}, webgpu ${versions.webgpu}, Node ${versions.node}).${last}`
   )
 }
+
+const embeddings = ({ counted: begins }: Card): string =>
+  begins
+    ? 'Its word embeddings began as factors of the positive pointwise mutual information of tokens that stand near each ' +
+      'other or in the same row (Levy & Goldberg 2014).'
+    : ''
+
+const texts = ({ textLoss }: Card): string =>
+  textLoss === 0
+    ? ''
+    : 'Beside the masked tokens it learned to predict all tokens of a text from the pooled output alone (weight ' +
+      `${textLoss}; Xiao et al. 2023), so its pooler is trained, too.`
 
 function teacher({ teacher: learned }: Card): string {
   if (!learned) return ''
