@@ -5,6 +5,7 @@ import type { Epilogue } from '../shaders/epilogue.ts'
 import type { UniformScalar } from '../shaders/expression.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
+import type { OnDemand } from './on-demand.ts'
 import type { Tensor } from './tensor.ts'
 import type { Choose } from './tune.ts'
 
@@ -142,6 +143,8 @@ export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
    * place.
    */
   starts?(inputs: readonly Spec[], output: Spec, attributes: A): readonly number[] | undefined
+  /** What `lower` needs of a module that is loaded first. */
+  readonly kernels?: OnDemand<unknown>
   /** Its launches. A plan leaves out launches whose outputs are all dead. */
   lower(context: LoweringContext<A>): Lowering
   /** The outputs in float64; inputs and outputs are contiguous. */
@@ -182,6 +185,13 @@ export function defineOp<N extends OpName>(op: Op<OpAttributes[N]> & { readonly 
 /** Every op, for the test that requires a property test of each. */
 export function registeredOps(): readonly Op[] {
   return [...registry.values()]
+}
+
+/** Loads the kernels of these ops that are not loaded yet; undefined if all are. */
+export function loadKernels(ops: Iterable<Op>): Promise<unknown> | undefined {
+  const missing = new Set<OnDemand<unknown>>()
+  for (const op of ops) if (op.kind === 'kernel' && op.kernels && !op.kernels.isLoaded) missing.add(op.kernels)
+  return missing.size === 0 ? undefined : Promise.all(Array.from(missing, kernels => kernels.load()))
 }
 
 export function findOp(name: string): Op {

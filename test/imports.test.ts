@@ -62,12 +62,13 @@ describe('imports', () => {
 })
 
 describe('packages', () => {
-  const { dependencies, optionalDependencies, peerDependencies, exports } = z
+  const { dependencies, optionalDependencies, peerDependencies, exports, sideEffects } = z
     .object({
       dependencies: z.record(z.string(), z.string()),
       optionalDependencies: z.record(z.string(), z.string()),
       peerDependencies: z.record(z.string(), z.string()),
       exports: z.record(z.string(), z.union([z.string(), z.record(z.string(), z.string())])),
+      sideEffects: z.array(z.string()),
     })
     .parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')))
   const own = new Set([...Object.keys(dependencies), ...Object.keys(optionalDependencies)])
@@ -80,6 +81,13 @@ describe('packages', () => {
       .filter(name => name !== undefined && !LAYERS.includes(name) && !isBuiltin(name) && !own.has(name))
       .sort() as string[]
   }
+
+  test('keep, in a bundle, the modules that the engine imports for what they do', () => {
+    const bare = readFileSync(join(root, 'engine/index.ts'), 'utf8').matchAll(/^import '\.\/(.*)\.ts'$/gm)
+    const needed = Array.from(bare, ([, path]) => `./dist/engine/${path}.js`)
+    expect(sideEffects, 'sideEffects in package.json').toEqual(expect.arrayContaining(needed))
+    expect(sideEffects.filter(path => path.includes('/ops/')).sort()).toEqual(needed.sort())
+  })
 
   test('that do not come with tilegrad are loaded by no entry point', () => {
     const entries = Object.values(exports)

@@ -10,7 +10,7 @@ import { Storage, storageMoves } from '../storage.ts'
 import type { TensorData } from '../tensor.ts'
 import type { Assignment } from './canonical.ts'
 import { constantOn } from './constants.ts'
-import { type NonFiniteCause, findCause } from './diagnose.ts'
+import type { NonFiniteCause } from './diagnose.ts'
 import { NO_VALUE, Program, type ProgramCost } from './program.ts'
 import type { Region } from './region.ts'
 import type { Schedule } from './schedule.ts'
@@ -103,7 +103,7 @@ export class Plan {
 
   /** Queues one run with every dispatch timed. Throws a UserError if the adapter has no timestamps. */
   async profile(feeds: readonly Feed[]): Promise<{ results: Storage[]; kernels: KernelTime[] }> {
-    const profiler = this.#program.profiler()
+    const profiler = await this.#program.profiler()
     const results = await this.run(feeds, profiler)
     return { results, kernels: await this.#program.times(profiler) }
   }
@@ -113,6 +113,7 @@ export class Plan {
    * are finite. Variables keep their values: updates in place and assignments are left out.
    */
   async diagnose(feeds: readonly Feed[]): Promise<NonFiniteCause | undefined> {
+    const { findCause } = await import('./diagnose.ts')
     return findCause({
       device: this.#device,
       schedule: this.#schedule,

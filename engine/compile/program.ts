@@ -1,19 +1,25 @@
 // A program: the dispatches of a graph, ready to be encoded. Pipelines are compiled and the memory of intermediates is
 // planned. The graph's sources may be in other buffers from run to run: bind groups follow them.
 import { showBytes } from '../bytes.ts'
-import type { Value } from '../graph.ts'
+import { type Value, loadKernels, reachable } from '../graph.ts'
 import { UserError } from '../errors.ts'
 import { payloadOf } from '../ops/source.ts'
 import type { Device } from '../runtime/device.ts'
-import { type KernelTime, Profiler } from '../runtime/profiler.ts'
+import type { KernelTime, Profiler } from '../runtime/profiler.ts'
 import type { Pipeline } from '../runtime/pipelines.ts'
-import { answerTrials } from '../runtime/trials.ts'
+import type { Trial } from '../runtime/trials.ts'
 import { ArgumentBuffer } from './arguments.ts'
 import type { Assignment } from './canonical.ts'
 import { type MemoryPlan, planMemory } from './memory.ts'
 import type { Binding, Region } from './region.ts'
 import { type Schedule, type Store, schedule } from './schedule.ts'
-import type { GPUBuffer, GPUCommandEncoder, GPUComputePipeline, GPUDevice, GPUComputePassTimestampWrites } from '../web.ts'
+import type {
+  GPUBuffer,
+  GPUCommandEncoder,
+  GPUComputePipeline,
+  GPUDevice,
+  GPUComputePassTimestampWrites,
+} from '../web.ts'
 
 export const NO_VALUE =
   "a compiled function's input has no value while the function is traced: return the tensor, then read it"
@@ -106,8 +112,11 @@ export class Program {
     assignments: readonly Assignment[],
     { trace, packs = false }: { trace?: object; packs?: boolean } = {},
   ): Promise<{ program: Program; planned: Schedule }> {
+    const nodes = reachable([...outputs, ...assignments.map(({ value }) => value)])
+    const loading = loadKernels(nodes.map(({ op }) => op))
+    if (loading) await loading
     let planned = schedule(outputs, assignments, device.traits, device.tuning)
-    while (await answerTrials(device, planned.trials))
+    while (planned.trials.length > 0 && (await answered(device, planned.trials)))
       planned = schedule(outputs, assignments, device.traits, device.tuning)
     checkSources(planned, trace)
     checkLimits(planned, device)
@@ -189,7 +198,8 @@ export class Program {
   }
 
   /** A profiler for one run. Throws a UserError where the adapter has no timestamps. */
-  profiler(): Profiler {
+  async profiler(): Promise<Profiler> {
+    const { Profiler } = await import('../runtime/profiler.ts')
     return new Profiler(this.#device.gpu, this.#dispatches.length)
   }
 
@@ -279,4 +289,10 @@ async function underErrorScopes<T>(gpu: GPUDevice, submit: () => T) {
 function regionsOf({ steps, outputs, stores }: Schedule): Set<Region> {
   const bound = steps.flatMap(({ bindings }) => bindings.map(({ region }) => region))
   return new Set([...bound, ...outputs, ...stores.map(({ from }) => from)])
+}
+
+/** Whether questions were answered by measuring, so that the graph is to be scheduled again. */
+async function answered(device: Device, trials: readonly Trial[]): Promise<boolean> {
+  const { answerTrials } = await import('../runtime/trials.ts')
+  return answerTrials(device, trials)
 }

@@ -4,12 +4,12 @@
 //
 // with dropout's factors z ∈ {0, 1/(1 − rate)} drawn by position (shaders/random.ts), so that the backward pass draws
 // the same. Tensors are [batch, sequence, heads, headSize]: the output of a linear layer, reshaped.
-import { type AttentionProblem, type ChooseAttention } from '../../shaders/attention.ts'
-import { attentionBackward, attentionForward } from '../../shaders/attention.ts'
+import type { AttentionProblem, ChooseAttention } from '../../shaders/attention.ts'
 import { type Spec, type View, isFlipped, isFloat } from '../../shaders/kernel.ts'
 import { keepFactor } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply, applyAll } from '../tensor.ts'
 import { needSpec } from './rows.ts'
@@ -103,6 +103,9 @@ function chooser(context: LoweringContext<AttentionAttributes>, problem: Attenti
   }
 }
 
+/** A fifth of the engine, which programs without attention never load. */
+const kernels = new OnDemand(() => import('../../shaders/attention.ts'))
+
 declare module '../graph.ts' {
   interface OpAttributes {
     readonly attention: AttentionAttributes
@@ -127,10 +130,11 @@ defineOp({
     return applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, ...rest], attributes)
   },
   strided: (view, i) => rowsAnywhere(view, i, [0, 1, 2]),
+  kernels,
   lower(context) {
     const problem = problemOf(context)
     const [q, k, v] = context.inputs
-    return attentionForward(problem, [q, k, v], context.traits, chooser(context, problem))
+    return kernels.module.attentionForward(problem, [q, k, v], context.traits, chooser(context, problem))
   },
   reference: forwardReference,
 })
@@ -149,10 +153,11 @@ defineOp({
   },
   noGradient: 'second derivatives of fused attention are not implemented',
   strided: (view, i) => rowsAnywhere(view, i, [0, 1, 2, 3, 5]),
+  kernels,
   lower(context) {
     const problem = problemOf(context)
     const [q, k, v, o, , dO] = context.inputs
-    return attentionBackward(problem, [q, k, v, o, dO], context.traits, chooser(context, problem))
+    return kernels.module.attentionBackward(problem, [q, k, v, o, dO], context.traits, chooser(context, problem))
   },
   reference: gradientReference,
 })

@@ -12,7 +12,7 @@ import { Tensor, apply } from '../tensor.ts'
 import { sumTo } from './reduce.ts'
 
 /** The operands `a` and `b` (the same for an op of one), the output and its upstream gradient. */
-interface RuleContext {
+export interface RuleContext {
   readonly a: Tensor
   readonly b: Tensor
   readonly y: Tensor

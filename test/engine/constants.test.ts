@@ -1,7 +1,8 @@
 // What tensor() takes from the host, and what it refuses: numbers that a dtype can't represent, by value, index and
 // dtype. No device.
 import { describe, expect, test } from 'vitest'
-import { type DType, type Tensor, UserError, full, reference, scalar, tensor } from '../../engine/index.ts'
+import { type DType, type Tensor, UserError, full, scalar, tensor } from '../../engine/index.ts'
+import { reference } from '../../engine/reference.ts'
 
 const held = (t: Tensor): unknown => ({ dtype: t.dtype, shape: t.shape, numbers: [...reference([t])[0]] })
 const is = (dtype: DType, shape: number[], numbers: number[]): unknown => ({ dtype, shape, numbers })

@@ -10,19 +10,20 @@ import {
   ones,
   range,
   readAll,
-  reference,
   scalar,
   tensor,
   variable,
   zeros,
 } from '../../engine/node/index.ts'
+import { reference } from '../../engine/reference.ts'
 import { schedule } from '../../engine/compile/schedule.ts'
-import type { Value } from '../../engine/graph.ts'
+import { type Value, loadKernels, registeredOps } from '../../engine/graph.ts'
 import { attention, crossEntropy, divergence } from '../../engine/index.ts'
 import { noises } from '../support/ops.ts'
 
 let device: Device
 beforeAll(async () => {
+  await loadKernels(registeredOps())
   device = await currentDevice()
 })
 afterAll(() => device.close())

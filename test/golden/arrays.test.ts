@@ -13,10 +13,10 @@ import {
   oneHot,
   range,
   readAll,
-  reference,
   stack,
   tensor,
 } from '../../engine/node/index.ts'
+import { reference } from '../../engine/reference.ts'
 import { isFloat } from '../../shaders/kernel.ts'
 import { expectWithin } from '../support/differences.ts'
 import { type Description, differenceFrom, patternUnits, patternWords } from '../support/pattern.ts'

@@ -2,7 +2,8 @@
 // of Tensor that are formulas of others. In float64, as golden/functions; kernels have tests of their own.
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { type Tensor, grad, reference, tensor } from '../../engine/index.ts'
+import { type Tensor, grad, tensor } from '../../engine/index.ts'
+import { reference } from '../../engine/reference.ts'
 
 type Numbers = readonly (number | string)[]
 interface Slopes {

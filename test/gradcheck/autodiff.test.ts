@@ -1,7 +1,8 @@
 // What reverse mode promises of graphs, whatever the ops in them: inputs that nobody uses, inputs that many use, what
 // is refused, and several gradients of one kind in one plan.
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Tensor, UserError, currentDevice, grad, readAll, reference, tensor } from '../../engine/node/index.ts'
+import { type Tensor, UserError, currentDevice, grad, readAll, tensor } from '../../engine/node/index.ts'
+import { reference } from '../../engine/reference.ts'
 
 afterAll(async () => (await currentDevice()).close())
 

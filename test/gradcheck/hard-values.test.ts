@@ -1,13 +1,7 @@
 // What ops promise of numbers that hurt (promises.ts), in float64 and by every kernel on the device.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type Device,
-  type Tensor,
-  type TensorData,
-  currentDevice,
-  readAll,
-  reference,
-} from '../../engine/node/index.ts'
+import { type Device, type Tensor, type TensorData, currentDevice, readAll } from '../../engine/node/index.ts'
+import { reference } from '../../engine/reference.ts'
 import { Explorer } from './explore.ts'
 import { type Promised, promises } from './promises.ts'
 import { inEveryWay, inTwoWays } from './run.ts'

@@ -2,16 +2,8 @@
 // against float64, and the device's gradients against its own differences. (Float64 against differences:
 // test/models/gradients.test.ts.)
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type Device,
-  type Tensor,
-  compile,
-  currentDevice,
-  grad,
-  readAll,
-  reference,
-  tensor,
-} from '../../engine/node/index.ts'
+import { type Device, type Tensor, compile, currentDevice, grad, readAll, tensor } from '../../engine/node/index.ts'
+import { reference } from '../../engine/reference.ts'
 import { parseConfig } from '../../models/config.ts'
 import { createModel } from '../../models/index.ts'
 import { freshValues } from '../../models/initialise.ts'

@@ -16,10 +16,10 @@ import {
   grad,
   ones,
   range,
-  reference,
   tensor,
   zeros,
 } from '../../engine/index.ts'
+import { reference } from '../../engine/reference.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
 import type { PlainOpName } from '../../engine/graph.ts'
 import { apply, applyAll } from '../../engine/tensor.ts'

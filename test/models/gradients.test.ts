@@ -1,7 +1,8 @@
 // Whole models, end to end: gradients against finite differences, in float64 and on the device, with dropout and LoRA
 // on. One random direction over all trained parameters at once: two evaluations, whatever the size.
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node/index.ts'
+import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/node/index.ts'
+import { reference } from '../../engine/reference.ts'
 import { parseConfig } from '../../models/config.ts'
 import type { Inputs } from '../../models/encoder.ts'
 import { freshValues, initialise } from '../../models/initialise.ts'

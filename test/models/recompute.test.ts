@@ -1,6 +1,7 @@
 // Recomputation gives the same gradients from less memory, dropout included.
 import { afterAll, expect, test } from 'vitest'
-import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node/index.ts'
+import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/node/index.ts'
+import { reference } from '../../engine/reference.ts'
 import { parseConfig } from '../../models/config.ts'
 import { createModel, initialise, parseTargets, setTuning } from '../../models/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'

@@ -1,7 +1,8 @@
 // Models against PyTorch, Transformers and PEFT: logits, losses and every gradient of tiny BERT and DistilBERT, plain
 // and with an adapter that PEFT wrote, in float64 and on the adapter of this machine.
 import { afterAll, describe, expect, test, type TestContext } from 'vitest'
-import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node/index.ts'
+import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/node/index.ts'
+import { reference } from '../../engine/reference.ts'
 import { classificationLoss, createMaskedModel, createModel, meanOf } from '../../models/index.ts'
 import { initialise } from '../../models/initialise.ts'
 import { loadWeights } from '../../models/loading.ts'

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { grad } from '../../engine/autodiff.ts'
-import type { Attributes } from '../../engine/graph.ts'
+import { type Attributes, loadKernels, registeredOps } from '../../engine/graph.ts'
 import { attention } from '../../engine/ops/attention.ts'
 import '../../engine/ops/elementwise.ts'
 import '../../engine/ops/reduce.ts'
@@ -48,6 +48,7 @@ import { workgroupArrays } from '../support/workgroup.ts'
 
 let bench: TestDevice
 beforeAll(async () => {
+  await loadKernels(registeredOps())
   bench = await openTestDevice()
 })
 afterAll(() => bench.close())

@@ -1,7 +1,8 @@
 // Small models for tests: from the folders in test/golden, or fresh, with their values in float64 for the reference.
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { type Feeds, tensor } from '../../engine/index.ts'
+import { tensor } from '../../engine/index.ts'
+import type { Feeds } from '../../engine/reference.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { parseConfig, type ModelConfig } from '../../models/config.ts'
 import { freshValues } from '../../models/initialise.ts'

@@ -1,7 +1,7 @@
 // One op at a time, by its name, on the adapter and in float64: every candidate of its kernels against its reference.
 import { expect } from 'vitest'
 import type { DType, Spec, Traits } from '../../shaders/kernel.ts'
-import { type Attributes, type KernelOp, findOp } from '../../engine/graph.ts'
+import { type Attributes, type KernelOp, findOp, loadKernels } from '../../engine/graph.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { contiguousView } from '../../engine/view.ts'
 import { type TestDevice, type TestOutput, prepareLowering, runLowering } from './launch.ts'
@@ -53,6 +53,7 @@ export async function runCandidates(
   traits: Traits = bench.traits,
 ): Promise<OpRun[]> {
   const op = kernelOp(name)
+  await loadKernels([op])
   const outputs = op.infer(inputs, attributes)
   const runs: OpRun[] = []
   for (let k = 0, most = 1; k < most; k++) {

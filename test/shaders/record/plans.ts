@@ -2,6 +2,7 @@
 import { concat, crossEntropy, dropout, grad, scalar, variable } from '../../../engine/index.ts'
 import { schedule } from '../../../engine/compile/schedule.ts'
 import { traceGraph } from '../../../engine/evaluate.ts'
+import { loadKernels, registeredOps } from '../../../engine/graph.ts'
 import type { Tree } from '../../../engine/tree.ts'
 import type { Tensor } from '../../../engine/tensor.ts'
 import { createModel, forwardContext, meanOf, setTuning } from '../../../models/index.ts'
@@ -19,6 +20,7 @@ function launchesOf(fn: () => Tree, traits: Traits): Launch[] {
 }
 
 export async function* recordedPlans(traits: Traits): AsyncGenerator<Recorded> {
+  await loadKernels(registeredOps())
   // Adapters differ in how many elements a thread makes, on CPUs and on GPUs.
   if (['llvmpipe', 'NVIDIA'].includes(traits.name))
     for (const [name, make] of Object.entries(expressions))

@@ -1,0 +1,121 @@
+// The package as npm packs it, in an empty project with only what npm installs beside it.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { x as extract } from 'tar'
+import { z } from 'zod'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+const names = z.record(z.string(), z.string())
+const schema = z.object({
+  version: z.string(),
+  exports: z.record(z.string(), z.union([z.string(), names])),
+  sideEffects: z.array(z.string()),
+  bin: z.object({ tilegrad: z.string() }),
+  dependencies: names,
+  optionalDependencies: names,
+  peerDependencies: names,
+})
+/** What package.json says. */
+export const manifest = schema.parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')))
+
+export interface Ended {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export class PackedProject {
+  readonly #folder: string
+  /** What `npm pack` made. */
+  readonly tarball: string
+  /** The project's folder. */
+  readonly path: string
+  /** The installed package's. */
+  readonly installed: string
+  /** The cache of the project's user, which has what the set-up fetched for this checkout. */
+  readonly cache: string
+
+  private constructor(folder: string) {
+    this.#folder = folder
+    this.tarball = join(folder, `tilegrad-${manifest.version}.tgz`)
+    this.path = join(folder, 'project')
+    this.installed = join(this.path, 'node_modules/tilegrad')
+    this.cache = join(folder, 'cache')
+  }
+
+  /** Builds and packs the checkout, and unpacks the package in a new project. */
+  static async make(): Promise<PackedProject> {
+    const folder = mkdtempSync(join(tmpdir(), 'tilegrad-package-'))
+    const project = new PackedProject(folder)
+    const staged = join(folder, 'staged')
+    mkdirSync(staged)
+    for (const file of ['package.json', 'README.md', 'LICENSE']) cpSync(join(root, file), join(staged, file))
+    execFileSync(process.execPath, [join(root, 'train/node/build.mjs'), join(staged, 'dist')])
+    execFileSync('npm', ['pack', '--ignore-scripts', '--loglevel=error', '--pack-destination', folder], {
+      cwd: staged,
+      shell: process.platform === 'win32',
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    mkdirSync(project.installed, { recursive: true })
+    await extract({ file: project.tarball, cwd: project.installed, strip: 1 })
+    project.write('package.json', '{ "type": "module" }\n')
+    project.add({ ...manifest.dependencies, ...manifest.optionalDependencies })
+    mkdirSync(project.cache)
+    const cache = join(root, '.cache')
+    if (existsSync(cache)) symlinkSync(cache, join(project.cache, 'tilegrad'), 'junction')
+    // The programs of test/package and the library's example in README.
+    cpSync(join(root, 'test/package/consumer.ts'), join(project.path, 'consumer.ts'))
+    const section = readFileSync(join(root, 'README.md'), 'utf8').split('## As a library')[1]
+    project.write('readme.ts', `${/```ts\n(.*?)```/s.exec(section)?.[1]}\nexport {}\n`)
+    return project
+  }
+
+  write(file: string, text: string): void {
+    writeFileSync(join(this.path, file), text)
+  }
+
+  /** Installs packages as this checkout has them. */
+  add(packages: Readonly<Record<string, string>>): void {
+    for (const name of Object.keys(packages)) {
+      const target = join(this.path, 'node_modules', name)
+      // A scope is a folder of its own.
+      mkdirSync(dirname(target), { recursive: true })
+      symlinkSync(join(root, 'node_modules', name), target, 'junction')
+    }
+  }
+
+  /** Runs Node in the project. */
+  run(...args: readonly string[]): Ended {
+    const env = { ...process.env, XDG_CACHE_HOME: this.cache }
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: this.path, env, encoding: 'utf8' })
+    return { status, stdout, stderr }
+  }
+
+  /** Compiles its two programs with the strictest settings and these into the folder `name`. Gives the errors. */
+  typeErrors(name: string, settings: Readonly<Record<string, unknown>>): string {
+    const compilerOptions = {
+      strict: true,
+      noUncheckedIndexedAccess: true,
+      exactOptionalPropertyTypes: true,
+      noPropertyAccessFromIndexSignature: true,
+      verbatimModuleSyntax: true,
+      skipLibCheck: false,
+      types: [],
+      outDir: join(this.path, name),
+      ...settings,
+    }
+    this.write(`${name}.json`, JSON.stringify({ compilerOptions, files: ['consumer.ts', 'readme.ts', `${name}.d.ts`] }))
+    // Without the DOM nothing declares the console, which both programs use.
+    const hasDom = JSON.stringify(settings.lib).includes('dom')
+    this.write(`${name}.d.ts`, hasDom ? '' : 'declare var console: { log(...values: unknown[]): void }\n')
+    return this.run(join(root, 'node_modules/typescript/bin/tsc'), '-p', `${name}.json`).stdout
+  }
+
+  remove(): void {
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
