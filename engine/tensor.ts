@@ -37,6 +37,12 @@ export function apply<N extends OpName>(name: N, inputs: readonly Tensor[], ...a
   return applyAll(name, inputs, ...attributes)[0]
 }
 
+/** Sorted elements, and where each of them was along the axis (i32). */
+export interface Sorted {
+  readonly values: Tensor
+  readonly indices: Tensor
+}
+
 /** What runs graphs. Set by the runtime, so that tensors don't depend on a device. */
 export interface Evaluator {
   read(value: Value): Promise<TensorData>
@@ -372,10 +378,36 @@ export class Tensor {
   layerNorm(gamma: Tensor, beta: Tensor, epsilon = 1e-12): Tensor {
     return apply('layerNorm', [this, gamma, beta], { epsilon })
   }
-  /** Rows of this table [rows, width] by their ids (i32, any shape): [...ids.shape, width]; zeros for unknown ids. */
-  gather(ids: Tensor): Tensor {
-    return apply('gather', [this, ids])
-  }
+  /**
+   * Slices along an axis by their ids (i32, any shape), which replace it: [..., ...ids.shape, ...], as NumPy's `take`.
+   * Zeros for an id that is not an index of the axis.
+   */
+  declare readonly take: (ids: Tensor, axis?: number) => Tensor
+  /**
+   * `gather(ids)`: slices along the first axis, as `take(ids)`. `gather(axis, index)`: the elements that an index (i32,
+   * of this rank, on other axes as long as this or shorter) names along an axis, in the index's shape, as PyTorch's
+   * `gather`; 0 for an index outside of the axis. Throws a UserError on other shapes and dtypes.
+   */
+  declare readonly gather: { (ids: Tensor): Tensor; (axis: number, index: Tensor): Tensor }
+  /**
+   * This tensor with the elements of `source` put where `index` (i32) names along an axis, as PyTorch's `scatter`, but
+   * the last of equal indices counts. The index is as long as this on other axes, or shorter, and as the source or
+   * shorter on all; an index outside of the axis puts nothing anywhere. Throws a UserError on other shapes and dtypes.
+   */
+  declare readonly scatter: (axis: number, index: Tensor, source: Tensor) => Tensor
+  /** The same, adding the elements (PyTorch's `scatter_add`), always in the same order. */
+  declare readonly scatterAdd: (axis: number, index: Tensor, source: Tensor) => Tensor
+  /** The same, with the largest of the elements (PyTorch's `scatter_reduce` with `amax`). */
+  declare readonly scatterMax: (axis: number, index: Tensor, source: Tensor) => Tensor
+  /** Sorted along an axis, the last by default. NaN counts as the largest number; equal elements stay in order. */
+  declare readonly sort: (axis?: number, descending?: boolean) => Sorted
+  /** The indices (i32) that sort an axis, in this shape. */
+  declare readonly argsort: (axis?: number, descending?: boolean) => Tensor
+  /**
+   * The `k` largest elements of an axis, or the smallest, the most extreme first. Throws a UserError if the axis is
+   * shorter.
+   */
+  declare readonly topK: (k: number, axis?: number, largest?: boolean) => Sorted
 }
 
 /** A number as a scalar tensor of `dtype`. Throws a UserError if the dtype can't represent it. */

@@ -21,7 +21,7 @@ const WORKGROUP = 64
  * hundreds of elements, but there must be enough workgroups for all cores. A GPU starts about one per clock, fewer than
  * its memory could feed.
  */
-function elementsEach(count: number, traits: Traits): number {
+export function elementsEach(count: number, traits: Traits): number {
   if (!traits.cpu) return count >= MANY ? 4 : 1
   return Math.min(MOST_EACH, Math.max(1, Math.floor(count / (WORKGROUP * 16))))
 }

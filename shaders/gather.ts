@@ -4,7 +4,17 @@
 // sort that keeps equal ids in their order, so every run adds in the same order), sums whole chunks of the sorted list
 // that belong to one id, then lets every row of the table add its few chunks and what is left at both ends. So an id
 // that fills the batch costs as little as many rare ones, and rows that no id names are cleared by the same launch.
-import { type DType, type Launch, type Lowering, type Traits, input, output, spread, temporary } from './kernel.ts'
+import {
+  type DType,
+  type Launch,
+  type Lowering,
+  type Slot,
+  type Traits,
+  input,
+  output,
+  spread,
+  temporary,
+} from './kernel.ts'
 import { vectorOf } from './rows.ts'
 import { MAIN, Shader, type Width, typeName, wgsl, written } from './wgsl.ts'
 
@@ -300,28 +310,32 @@ function tableShader(config: GatherGradientConfig): Shader {
   })
 }
 
-/** Inputs: ids, dy [positions, width]. Output: the table's gradient [rows, width], f32. */
+/**
+ * Inputs: ids, dy [positions, width]. Output: the table's gradient [rows, width], f32. The ids may be elsewhere; its
+ * temporaries come after `taken` others.
+ */
 export function gatherGradientLowering(
   { positions, rows, width, dtype }: GatherProblem,
   config: GatherGradientConfig,
   traits: Traits,
+  { ids = input(0), taken = 0 }: { readonly ids?: Slot; readonly taken?: number } = {},
 ): Lowering {
   const { block, vector, workgroup } = config
   const vectors = width / vector
   // Near the square root, so that no row adds many more chunks than a chunk has places.
   const chunk = Math.max(16, 2 ** Math.round(Math.log2(positions) / 2))
   const chunks = Math.floor(positions / chunk)
-  const counts = temporary(0)
+  const counts = temporary(taken)
   // The counts become the places where rows begin, and then those where they end.
   const slots = {
-    ids: input(0),
+    ids,
     dy: input(1),
     counts,
     places: counts,
     ends: counts,
-    ranks: temporary(1),
-    order: temporary(2),
-    sums: temporary(3),
+    ranks: temporary(taken + 1),
+    order: temporary(taken + 2),
+    sums: temporary(taken + 3),
     dtable: output(0),
   }
   const uniforms = { positions, rows, vectors, chunk, chunks }

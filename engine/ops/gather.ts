@@ -30,8 +30,8 @@ defineOp({
   kind: 'kernel',
   rounding: 'none',
   infer([table, ids]) {
-    if (!isFloat(table.dtype) || table.shape.length !== 2) {
-      throw new UserError(`gather: the table is ${showSpec(table)}, but f32 or f16 [rows, width] was expected`)
+    if (table.shape.length !== 2) {
+      throw new UserError(`gather: the table is ${showSpec(table)}, but [rows, width] was expected`)
     }
     needIds('gather', ids)
     return [{ shape: [...ids.shape, table.shape[1]], dtype: table.dtype }]

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, expect, test } from 'vitest'
 import {
+  type Sorted,
   type Tensor,
   concat,
   currentDevice,
@@ -23,7 +24,7 @@ import { type Description, differenceFrom, patternUnits, patternWords } from '..
 
 type InputSpec =
   | readonly number[]
-  | { readonly shape: readonly number[]; readonly below?: number; readonly positive?: true }
+  | { readonly shape: readonly number[]; readonly below?: number; readonly turned?: number; readonly positive?: true }
 
 interface Case {
   readonly name: string
@@ -37,6 +38,8 @@ interface Expected {
 }
 
 type Fn = (...inputs: Tensor[]) => Tensor | readonly Tensor[]
+
+const both = ({ values, indices }: Sorted): Tensor[] => [values, indices]
 
 /** By the names of the cases, as `ops` in arrays/make.py. */
 const ops: Readonly<Record<string, Fn>> = {
@@ -71,6 +74,19 @@ const ops: Readonly<Record<string, Fn>> = {
   'matmul, vector left': (a, b) => a.matmul(b),
   'matmul, vector right': (a, b) => a.matmul(b),
   'matmul, vectors': (a, b) => a.matmul(b),
+  gather: (x, index) => x.gather(1, index),
+  'gather, shorter index': (x, index) => x.gather(1, index),
+  scatter: (x, index, source) => x.scatter(0, index, source),
+  scatterAdd: (x, index, source) => x.scatterAdd(0, index, source),
+  scatterMax: (x, index, source) => x.scatterMax(1, index, source),
+  take: (x, ids) => x.take(ids),
+  'take, middle axis': (x, ids) => x.take(ids, 1),
+  'take, one of the last axis': (x, ids) => x.take(ids, -1),
+  sort: x => both(x.sort()),
+  'sort, descending along the first axis': x => both(x.sort(0, true)),
+  argsort: x => x.argsort(),
+  topK: x => both(x.topK(5)),
+  'topK, smallest of the first axis': x => both(x.topK(2, 0, false)),
 }
 
 function fnOf(name: string): Fn {
@@ -81,13 +97,21 @@ function fnOf(name: string): Fn {
 }
 
 function sourceOf(name: string, spec: InputSpec): Tensor {
-  const { shape, below, positive } = 'shape' in spec ? spec : { shape: spec }
+  const { shape, below, turned, positive } = 'shape' in spec ? spec : { shape: spec }
   const count = shape.reduce((a, b) => a * b, 1)
   if (below)
     return tensor(
       Int32Array.from(patternWords(name, count), word => word % below),
       shape,
     )
+  if (turned) {
+    const sumAt = (i: number): number =>
+      shape.reduceRight(([rest, sum], n) => [Math.floor(rest / n), sum + (rest % n)], [i, 0])[1]
+    return tensor(
+      Int32Array.from({ length: count }, (_, i) => sumAt(i) % turned),
+      shape,
+    )
+  }
   const scaled = (unit: number): number => (positive ? 1 + unit : 2 * unit)
   return tensor(Float32Array.from(patternUnits(name, count), scaled), shape)
 }

@@ -8,6 +8,8 @@ import { layerNormParameterCandidates } from '../../shaders/layer-norm.ts'
 import { type MatmulCandidate, type MatmulConfig, configName, rankedCandidates } from '../../shaders/matmul.ts'
 import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import type { Question } from '../../engine/tune.ts'
+import { type SortConfig, sortCandidates } from '../../shaders/sort.ts'
+import { scatterAddCandidates } from '../../shaders/scatter.ts'
 import { type RowPlan, describePlan, rowPlans } from '../../shaders/rows.ts'
 
 /** The adapter's traits, and those of the same as the other kind: a CPU that passes for a GPU, or a GPU for a CPU. */
@@ -37,11 +39,16 @@ export function showConfig(kernel: string, config: unknown): string {
   if (kernel === 'matmul') return configName((config as MatmulCandidate).config)
   if ((ROW_KERNELS as readonly string[]).includes(kernel))
     return describePlan(config as RowPlan).replace(/, vec\d(?=,|$)/, '')
+  if (kernel === 'sort') return showSort(config as SortConfig)
   if (kernel.startsWith('attention')) return JSON.stringify(config)
   // A gather's columns follow from the width of its rows, and so does the vector with which shares are summed.
   const { dtype: _dtype, columns: _columns, vector, ...rest } = config as Record<string, unknown>
   return JSON.stringify(kernel === 'layerNormParameterGradient' ? rest : { vector, ...rest })
 }
+
+/** Sizes follow from those of the rows. */
+const showSort = (config: SortConfig): string =>
+  config.way === 'select' ? `select ${config.keep > 16 ? 'in arrays' : 'in registers'}` : config.way
 
 /** The product of contiguous matrices. */
 function productOfSizes(m: number, k: number, n: number, dtype: FloatType): Product {
@@ -120,6 +127,15 @@ export function everyConfig(traits: Traits): Set<string> {
       add('gather', gatherCandidates(problem, guise))
       add('gatherGradient', gatherGradientCandidates(problem, guise))
       add('layerNormParameterGradient', layerNormParameterCandidates(problem, guise))
+      for (const count of [5, 33])
+        for (const kind of ['f32', 'i32'] as const)
+          add('scatterAdd', scatterAddCandidates({ outer: 1, length: 7, count, inner: 1, dtype: kind }, false, guise))
+      for (const [length, keep] of [
+        [17, 17],
+        [300, 20],
+        [300, 1],
+      ])
+        add('sort', sortCandidates({ rows: 2, length, keep }, guise))
       add('adamw', adamwCandidates({ count: width }, guise))
     }
   }

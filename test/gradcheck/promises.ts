@@ -314,6 +314,54 @@ const picking: readonly Promised[] = [
     },
   },
   {
+    op: 'sort',
+    says: 'NaN is the largest number, equal elements and both zeros stay in order, and each gets its own gradient',
+    make: dtype => {
+      const x = tensor([0, NaN, -INF, 1, -0, INF, NaN, 1, -3], [9], dtype)
+      const { values, indices } = x.sort()
+      const top = x.topK(4)
+      return [
+        [values, [-INF, -3, 0, 0, 1, 1, INF, NaN, NaN]],
+        [indices, [2, 8, 0, 4, 3, 7, 5, 1, 6]],
+        [gradientOf(values, x, [1, 2, 3, 4, 5, 6, 7, 8, 9]), [3, 8, 1, 5, 4, 7, 9, 6, 2]],
+        [top.values, [NaN, NaN, INF, 1]],
+        [top.indices, [1, 6, 5, 3]],
+        [gradientOf(top.values, x, [1, 2, 3, 4]), [0, 1, 0, 4, 0, 3, 2, 0, 0]],
+      ]
+    },
+  },
+  {
+    op: 'gatherAlong',
+    says: 'elements come as they are; an index outside of the axis gives 0; other elements do not matter',
+    make: dtype => [
+      [tensor([1, NaN, INF, -INF, 5], [5], dtype).gather(0, ids(2, -1, 3, 5, 1, 0)), [INF, 0, -INF, 0, NaN, 1]],
+    ],
+  },
+  {
+    op: 'scatterAdd',
+    says: 'NaN stays in its place; what an index outside of the axis names is left out',
+    make: dtype => [
+      [
+        tensor([1, 2, 3], [3], dtype).scatterAdd(0, ids(0, 2, 2, -1, 3), tensor([5, NaN, 1, INF, INF], [5], dtype)),
+        [6, 2, NaN],
+      ],
+    ],
+  },
+  {
+    op: 'scatterMax',
+    says: 'NaN on either side wins and takes the gradient; equal numbers share it',
+    make: dtype => {
+      const x = tensor([1, NaN, -INF, -3, 0], [5], dtype)
+      const source = tensor([NaN, 2, -INF, -2, -2, INF], [6], dtype)
+      const y = x.scatterMax(0, ids(0, 1, 2, 3, 3, 4), source)
+      return [
+        [y, [NaN, NaN, -INF, -2, INF]],
+        [gradientOf(y, x, [1, 2, 4, 6, 8]), [0, 2, 2, 0, 0]],
+        [gradientOf(y, source, [1, 2, 4, 6, 8]), [1, 0, 2, 3, 3, 8]],
+      ]
+    },
+  },
+  {
     op: 'isFinite',
     says: 'infinities and NaN are not finite; the largest and the smallest numbers are',
     make: dtype => [

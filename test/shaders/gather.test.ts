@@ -150,9 +150,7 @@ test('wrong shapes and dtypes are refused by name', () => {
         ],
         { rows },
       )
-  expect(infer('gather', [[3], 'f32'], [[2], 'i32'])).toThrow(
-    'gather: the table is f32[3], but f32 or f16 [rows, width]',
-  )
+  expect(infer('gather', [[3], 'f32'], [[2], 'i32'])).toThrow('gather: the table is f32[3], but [rows, width]')
   expect(infer('gather', [[3, 2], 'f32'], [[2], 'f32'])).toThrow('gather: ids are f32[2], but i32 was expected')
   expect(infer('gatherGradient', [[3], 'i32'], [[2, 4], 'f32'])).toThrow(
     'gatherGradient: dy is f32[2, 4], but floats of shape [...ids.shape, width] were expected',

@@ -1,6 +1,7 @@
 # Ops on shapes, indices and images by PyTorch, in float64, with their gradients. Writes expected.json.
 #
-# An input is a list, the shape of numbers in [-2, 2), or an object: `below` draws integers, `positive` numbers in (0, 2).
+# An input is a list, the shape of numbers in [-2, 2), or an object: `below` draws integers, `positive` numbers in (0, 2);
+# `turned` gives the sum of an element's coordinates modulo this number.
 # A case's results may be several tensors, which are laid end to end; the gradients are those of their sum, weighted by
 # numbers of the stream `<name>.weights`.
 import os
@@ -21,6 +22,8 @@ def source(name, number, spec):
     stream, count = f"{name}.{number}", int(np.prod(spec["shape"]))
     if "below" in spec:
         return torch.from_numpy((words(stream, count) % np.uint32(spec["below"])).astype(np.int64)).reshape(spec["shape"])
+    if "turned" in spec:
+        return torch.from_numpy(np.indices(spec["shape"]).sum(0) % spec["turned"])
     numbers = 1 + units(stream, count) if spec.get("positive") else 2 * units(stream, count)
     return torch.from_numpy(numbers).reshape(spec["shape"]).requires_grad_()
 
@@ -57,6 +60,19 @@ ops = {
     "matmul, vector left": torch.matmul,
     "matmul, vector right": torch.matmul,
     "matmul, vectors": torch.matmul,
+    "gather": lambda x, i: x.gather(1, i),
+    "gather, shorter index": lambda x, i: x.gather(1, i),
+    "scatter": lambda x, i, source: x.scatter(0, i, source),
+    "scatterAdd": lambda x, i, source: x.scatter_add(0, i, source[:6, :2]),
+    "scatterMax": lambda x, i, source: x.scatter_reduce(1, i, source, "amax"),
+    "take": lambda x, i: x[i],
+    "take, middle axis": lambda x, i: x[:, i],
+    "take, one of the last axis": lambda x, i: x[:, i],
+    "sort": lambda x: x.sort(stable=True),
+    "sort, descending along the first axis": lambda x: x.sort(dim=0, descending=True, stable=True),
+    "argsort": lambda x: x.argsort(stable=True),
+    "topK": lambda x: x.topk(5),
+    "topK, smallest of the first axis": lambda x: x.topk(2, 0, largest=False),
 }
 
 

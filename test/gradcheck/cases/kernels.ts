@@ -5,7 +5,8 @@ import { matmul } from '../../../engine/ops/matmul.ts'
 import { adamw } from '../../../engine/ops/adamw.ts'
 import { apply, applyAll, type Tensor } from '../../../engine/tensor.ts'
 import type { Net } from '../../../engine/gradcheck.ts'
-import { type OpCase, type Values, fitting, layout, length, opCase } from '../draw.ts'
+import { sizeOf } from '../../../engine/shape.ts'
+import { type OpCase, type Values, distinct, fitting, layout, length, opCase } from '../draw.ts'
 
 const matmulCase = opCase(
   'matmul',
@@ -386,6 +387,112 @@ const ids =
   (index: number): number =>
     index % 6 === 5 ? (index % 4 < 2 ? -1 : rows) : Math.floor((index * index) / 3) % rows
 
+const alongParams = fc.record({
+  outer: fc.constantFrom<readonly number[]>([], [1], [3], [2, 2]),
+  length: fc.constantFrom(1, 2, 7, 33),
+  count: fc.constantFrom(1, 5, 33, 40),
+  inner: fc.constantFrom<readonly number[]>([], [1], [5], [17]),
+  layouts: fc.tuple(layout, layout),
+  integer: fc.nat(2),
+})
+const along = ({ outer, inner }: { outer: readonly number[]; inner: readonly number[] }, n: number): number[] => [
+  ...outer,
+  n,
+  ...inner,
+]
+/** No two nearer than 1/16, and with another `offset` (of 1/32) none nearer than 1/32. */
+const apartBy = (seed: number, offset: number): ((index: number, count: number) => number) => {
+  const numbers = distinct(seed)
+  return (index, count) => numbers(index, count) + (count % 2) / 32 + offset
+}
+
+const scatterCases: readonly OpCase[] = [
+  opCase('gatherAlong', alongParams, ({ length: n, count, layouts, integer, ...rest }) => ({
+    slots: [
+      { shape: along(rest, n), layout: layouts[0], ...(integer === 0 ? { dtype: 'u32', values: 'natural' } : {}) },
+      { shape: along(rest, count), dtype: 'i32', values: ids(n), layout: layouts[1] },
+    ],
+    fn: (x, index) => x.gather(rest.outer.length, index),
+    options: { sumLength: 40 },
+    nets: integer === 0 ? [2] : undefined,
+  })),
+  opCase('scatterAdd', alongParams, ({ length: n, count, layouts, integer, ...rest }) => ({
+    slots: [
+      { shape: along(rest, count), dtype: 'i32', values: ids(n) },
+      { shape: along(rest, count), layout: layouts[0], ...(integer === 0 ? { dtype: 'i32', values: 'whole' } : {}) },
+    ],
+    fn: (index, source) => apply('scatterAdd', [index, source], { axis: rest.outer.length, length: n, unique: false }),
+    options: { sumLength: 40 },
+    nets: integer === 0 ? [2] : undefined,
+  })),
+  opCase(
+    'scatterAdd',
+    alongParams,
+    ({ length: n, count, layouts, ...rest }) => ({
+      slots: [
+        {
+          shape: along(rest, Math.min(n, count)),
+          dtype: 'i32',
+          // No two of a line are equal: n and the factor have no common divisor.
+          values: i => {
+            const inner = sizeOf(rest.inner)
+            return (Math.floor(i / inner) * (n % 2 === 0 ? 1 : 2) + (i % inner)) % n
+          },
+        },
+        { shape: along(rest, Math.min(n, count)), layout: layouts[0] },
+      ],
+      fn: (index, source) => apply('scatterAdd', [index, source], { axis: rest.outer.length, length: n, unique: true }),
+    }),
+    { of: 'different indices' },
+  ),
+  opCase('scatterMax', alongParams, ({ length: n, count, layouts, integer, seed, ...rest }) => {
+    const spec = (values: Values) => (integer === 0 ? { dtype: 'i32' as const, values: 'whole' as const } : { values })
+    return {
+      slots: [
+        { shape: along(rest, n), layout: layouts[0], ...spec(apartBy(seed, 1 / 32)) },
+        { shape: along(rest, count), dtype: 'i32', values: ids(n) },
+        { shape: along(rest, count), layout: layouts[1], ...spec(apartBy(seed, 0)) },
+      ],
+      fn: (x, index, source) => apply('scatterMax', [x, index, source], { axis: rest.outer.length }),
+      options: { sumLength: 40 },
+      nets: integer === 0 ? [2] : undefined,
+    }
+  }),
+]
+
+const sortCase = opCase(
+  'sort',
+  fc.record({
+    rows: fc.constantFrom(1, 2, 5),
+    width: fc.constantFrom(1, 2, 17, 65, 130, 300),
+    keep: fc.constantFrom(1, 3, 20, 300, 300),
+    axis: fc.constantFrom(0, 1, 1),
+    layout,
+    descending: fc.boolean(),
+    ties: fc.nat(1),
+    integer: fc.nat(5),
+  }),
+  ({ rows, width, keep, axis, layout: as, descending, ties, integer, seed }) => {
+    const shape = axis === 0 ? [width, rows] : [rows, width]
+    const isTied = ties === 0 || integer === 0
+    return {
+      slots: [
+        {
+          shape,
+          layout: as,
+          values: isTied ? 'whole' : distinct(seed),
+          ...(integer === 0 ? ({ dtype: 'i32' } as const) : {}),
+        },
+      ],
+      fn: x => {
+        const { values, indices } = keep >= width ? x.sort(axis, descending) : x.topK(keep, axis, descending)
+        return values.add(indices.cast(values.dtype))
+      },
+      nets: isTied ? [2] : undefined,
+    }
+  },
+)
+
 /** Apart, since their many configs take as long to compile as all others. */
 export const matmulCases: readonly OpCase[] = [matmulCase, finishedCase, ...loraCases]
 export const attentionCases: readonly OpCase[] = [attentionCase('attention'), attentionCase('attentionGradient')]
@@ -396,6 +503,8 @@ export const rowCases: readonly OpCase[] = [
   ...layerNormCases,
   ...crossEntropyCases,
   ...divergenceCases,
+  ...scatterCases,
+  sortCase,
   opCase('gather', gatherParams, ({ rows, width, ids: shape, layout: as }) => ({
     slots: [
       { shape: [rows, width], layout: as },

@@ -358,6 +358,68 @@ const gathers: readonly Plant[] = [
   ),
 ]
 
+const scatters: readonly Plant[] = [
+  wrongKernel(
+    'gatherAlong',
+    "every line's elements come from the first",
+    { of: 'gatherAlong', shaders: /^\/\/ gatherAlong/m },
+    [/i \/ u\.slab \* u\.length \+ id/, 'id'],
+  ),
+  wrongKernel(
+    'scatterAdd, by lines',
+    'of equal indices the last one counts',
+    { of: 'scatterAdd', shaders: /^\/\/ scatterAdd .*per line/m },
+    [/\] \+= /, '] = '],
+  ),
+  wrongKernel(
+    'scatterAdd, by search',
+    'the last element is left out',
+    { of: 'scatterAdd', shaders: /^\/\/ scatterAdd .*per sum/m },
+    [/< u\.count;/, '+ 1u < u.count;'],
+  ),
+  wrongKernel(
+    'scatterAdd, sorted',
+    'an index outside of the axis names the last place',
+    { of: 'scatterAdd', shaders: /^\/\/ scatterAdd: places/m },
+    [/select\(-1, i32\((.*)\), id < u\.length\)/, 'i32($1)'],
+    [/let id = (.*);/, 'let id = min($1, u.length - 1u);'],
+  ),
+  wrongKernel(
+    'scatterMax',
+    'negative numbers are compared by their bits',
+    { of: 'scatterMax', shaders: /^\/\/ scatterMax f/m },
+    [/, ~bits, /, ', bits, '],
+    [/select\(~key, /, 'select(key, '],
+  ),
+]
+
+const sorts: readonly Plant[] = [
+  wrongKernel('sort, by blocks', 'the last merge is left out', { of: 'sort', shaders: /^\/\/ sort .*in blocks/m }, [
+    /half < u\.segment;/,
+    '2u * half < u.segment;',
+  ]),
+  wrongKernel(
+    'sort, runs merged',
+    'of equal elements the last comes first',
+    { of: 'sort', shaders: /^\/\/ sort .*runs merged/m },
+    [/ids\[a\] < ids\[b\]/, 'ids[a] > ids[b]'],
+  ),
+  wrongKernel('sort, runs', 'the last exchange is missing', { of: 'sort', shaders: /^\/\/ sort .*: runs of/m }, [
+    /if \(isBefore\(key14, id14, key13, id13\)\) /,
+    'if (false) ',
+  ]),
+  wrongKernel('sort, ranks', 'equal elements have one rank', { of: 'sort', shaders: /^\/\/ sort .*: rank of/m }, [
+    / \|\| \(key == otherKey && id < otherId\)/,
+    '',
+  ]),
+  wrongKernel(
+    'sort, selected',
+    'what a larger element displaces is lost',
+    { of: 'sort', shaders: /^\/\/ sort .*of a share/m },
+    [/newKey = nextKey;/g, ''],
+  ),
+]
+
 const attentions: readonly Plant[] = [
   wrongKernel(
     'attention',
@@ -453,6 +515,8 @@ export const wrongKernels: readonly Plant[] = [
   ...matmuls,
   ...rows,
   ...gathers,
+  ...scatters,
+  ...sorts,
   ...attentions,
   ...optimizers,
 ]

@@ -223,6 +223,18 @@ const kernels: readonly Plant[] = [
         : [],
   ),
   wrongRule('gather', 'the table is taken for a constant', () => []),
+  wrongRule('sort', 'the gradient stays in sorted order', (_right, { inputs: [x], upstream: [dy] }) => [
+    dy && as(x, dy.pad([0, 0], [0, x.shape[1] - dy.shape[1]])),
+  ]),
+  wrongRule('scatterMax', 'equal to nothing, the source has no gradient', ([dx]) => [dx]),
+  wrongRule(
+    'scatterAdd',
+    'the gradient of the first index for all',
+    (_right, { inputs: [index, source], upstream: [u], attributes: { axis } }) => [
+      undefined,
+      u && as(source, u.narrow(axis, 0, 1).broadcastTo(index.shape)),
+    ],
+  ),
 ]
 
 export const wrongRules: readonly Plant[] = [...elementwise, ...shapes, ...kernels]

@@ -38,6 +38,14 @@ import {
 } from '../../../shaders/layer-norm.ts'
 import { candidates, configName, lower, rankedCandidates } from '../../../shaders/matmul.ts'
 import { type Product, productOf, tuningProblem } from '../../../shaders/matmul/problem.ts'
+import {
+  type AlongProblem,
+  gatherAlongLaunch,
+  scatterAddCandidates,
+  scatterAddLowering,
+  scatterMaxLowering,
+} from '../../../shaders/scatter.ts'
+import { type SortProblem, sortCandidates, sortLowering } from '../../../shaders/sort.ts'
 import { type SoftmaxKernel, softmaxCandidates, softmaxLaunch } from '../../../shaders/softmax.ts'
 import { adapters, fragments } from './adapters.ts'
 import { recordedPlans } from './plans.ts'
@@ -469,9 +477,48 @@ function* otherKernels(traits: Traits): Generator<Recorded> {
         ),
       )
     }
+    for (const [outer, length, count, inner] of [
+      [2, 7, 5, 1],
+      [64, 1000, 40, 33],
+    ]) {
+      const problem: AlongProblem = { outer, length, count, inner, dtype }
+      const name = `${outer}x${length}x${inner} by ${count} ${dtype}`
+      yield { name: `gatherAlong/${name}`, launches: [gatherAlongLaunch(problem, traits)] }
+      yield { name: `scatterMax/${name}`, launches: scatterMaxLowering(problem, traits).launches }
+      const ways = [false, true].flatMap(unique => scatterAddCandidates(problem, unique, traits))
+      yield allOf(
+        `scatterAdd/${name}`,
+        ways.map(config => scatterAddLowering(problem, config, traits).launches),
+      )
+    }
+    for (const [rows, length, keep] of [
+      [1000, 7, 7],
+      [64, 300, 300],
+      [2, 50257, 50257],
+      [2, 50257, 5],
+      [64, 1000, 50],
+    ]) {
+      const problem: SortProblem = { rows, length, keep, dtype, descending: keep < length }
+      yield allOf(
+        `sort/${keep} of ${rows}x${length} ${dtype}`,
+        sortCandidates(problem, traits).map(config => sortLowering(problem, config, traits).launches),
+      )
+    }
     yield {
       name: `finite/${dtype}`,
       launches: [1, 129, 2 ** 20].map(count => finiteLaunch({ count, dtype, at: 3 }, traits)),
+    }
+  }
+  for (const dtype of ['i32', 'u32'] as const) {
+    const problem: AlongProblem = { outer: 3, length: 9, count: 40, inner: 2, dtype }
+    const [config] = scatterAddCandidates(problem, false, traits)
+    yield {
+      name: `scatter/${dtype}`,
+      launches: [
+        gatherAlongLaunch(problem, traits),
+        ...scatterAddLowering(problem, config, traits).launches,
+        ...scatterMaxLowering(problem, traits).launches,
+      ],
     }
   }
   for (const count of [1, 6, 516096]) {

@@ -1,0 +1,84 @@
+// Sorting along an axis, and the first few of the sorted elements. As in PyTorch, NaN counts as the largest number;
+// equal elements stay in their order.
+import { type SortProblem, sortCandidates, sortLowering } from '../../shaders/sort.ts'
+import { UserError } from '../errors.ts'
+import { defineOp } from '../graph.ts'
+import { normalizeAxes, showSpec, sizeOf } from '../shape.ts'
+import { type Sorted, type Tensor, applyAll, apply, defineMethods } from '../tensor.ts'
+
+declare module '../graph.ts' {
+  interface OpAttributes {
+    readonly sort: { readonly keep: number; readonly descending: boolean }
+  }
+}
+
+// Outputs: the first `keep` of each sorted row (the last axis), and their indices, i32.
+defineOp({
+  name: 'sort',
+  kind: 'kernel',
+  rounding: 'none',
+  infer([x], { keep }) {
+    const shape = x.shape.with(-1, keep)
+    return [
+      { shape, dtype: x.dtype },
+      { shape, dtype: 'i32' },
+    ]
+  },
+  gradient({ inputs: [x], outputs: [, indices], upstream: [dy] }) {
+    const [axis, length] = [x.rank - 1, x.shape[x.rank - 1]]
+    return [dy && apply('scatterAdd', [indices, dy], { axis, length, unique: true }).cast(x.dtype)]
+  },
+  lower({ inputs: [{ shape, dtype }], attributes: { keep, descending }, choose, traits }) {
+    const length = shape[shape.length - 1]
+    const sizes = { rows: sizeOf(shape) / length, length, keep }
+    const problem: SortProblem = { ...sizes, dtype, descending }
+    const config = choose({ kernel: 'sort', sizes, options: { dtype } }, sortCandidates(sizes, traits))
+    return sortLowering(problem, config, traits)
+  },
+  reference([x], { inputs: [{ shape }], outputs: [out] }, { keep, descending }) {
+    const length = shape[shape.length - 1]
+    const values = new Float64Array(sizeOf(out.shape))
+    const indices = new Float64Array(values.length)
+    const compare = (a: number, b: number): number => {
+      if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b))
+      return a < b ? -1 : a > b ? 1 : 0
+    }
+    for (let begin = 0, at = 0; begin < x.length; begin += length) {
+      const order = Array.from({ length }, (_, i) => i).sort((i, j) => {
+        const ascending = compare(x[begin + i], x[begin + j])
+        return (descending ? -ascending : ascending) || i - j
+      })
+      for (const id of order.slice(0, keep)) {
+        values[at] = x[begin + id]
+        indices[at++] = id
+      }
+    }
+    return [values, indices]
+  },
+})
+
+/** The first `keep` elements along an axis, sorted; all without it. */
+function sorted(op: string, x: Tensor, axis: number, descending: boolean, keep?: number): Sorted {
+  if (x.rank === 0) throw new UserError(`${op}: ${showSpec(x)} has no axis`)
+  const [at] = normalizeAxes(op, [axis], x.rank)
+  const length = x.shape[at]
+  if (keep !== undefined && !(Number.isInteger(keep) && keep >= 1 && keep <= length))
+    throw new UserError(`${op}: ${keep} elements of axis ${axis} of ${showSpec(x)} were asked for, which has ${length}`)
+  const last = at === x.rank - 1 ? x : x.transpose(at, -1)
+  const [values, indices] = applyAll('sort', [last], { keep: keep ?? length, descending })
+  return at === x.rank - 1
+    ? { values, indices }
+    : { values: values.transpose(at, -1), indices: indices.transpose(at, -1) }
+}
+
+defineMethods({
+  sort(axis = -1, descending = false) {
+    return sorted('sort', this, axis, descending)
+  },
+  argsort(axis = -1, descending = false) {
+    return sorted('argsort', this, axis, descending).indices
+  },
+  topK(k, axis = -1, largest = true) {
+    return sorted('topK', this, axis, largest, k)
+  },
+})
