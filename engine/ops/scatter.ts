@@ -1,15 +1,10 @@
 // Gathering, scattering and taking along an axis, by i32 indices. An index outside of the axis gathers 0, has no
 // gradient and scatters nothing.
-import {
-  type AlongProblem,
-  gatherAlongLaunch,
-  scatterAddCandidates,
-  scatterAddLowering,
-  scatterMaxLowering,
-} from '../../shaders/scatter.ts'
+import type { AlongProblem } from '../../shaders/scatter.ts'
 import { type Spec, isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
 import { normalizeAxes, sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply, defineMethods, scalar } from '../tensor.ts'
 import { coordinates } from './coordinates.ts'
@@ -23,6 +18,8 @@ declare module '../graph.ts' {
     readonly scatterMax: { readonly axis: number }
   }
 }
+
+const kernels = new OnDemand(() => import('../../shaders/scatter.ts'))
 
 function needIndex(op: string, index: Spec): void {
   if (index.dtype !== 'i32') throw new UserError(`${op}: the index is ${showSpec(index)}, but i32 was expected`)
@@ -69,8 +66,9 @@ defineOp({
   gradient({ inputs: [x, index], upstream: [dy], attributes: { axis } }) {
     return [dy && apply('scatterAdd', [index, dy], { axis, length: x.shape[axis], unique: false }).cast(x.dtype)]
   },
+  kernels,
   lower({ inputs: [x, index], attributes: { axis }, traits }) {
-    return { launches: [gatherAlongLaunch(problemOf(index, axis, x.shape[axis], x), traits)] }
+    return { launches: [kernels.module.gatherAlongLaunch(problemOf(index, axis, x.shape[axis], x), traits)] }
   },
   reference([x, index], { inputs: [spec, indexSpec] }, { axis }) {
     const result = new Float64Array(index.length)
@@ -95,7 +93,9 @@ defineOp({
     undefined,
     u && apply('gatherAlong', [u, index], { axis }).cast(source.dtype),
   ],
+  kernels,
   lower({ inputs: [index, source], attributes: { axis, length, unique }, choose, traits }) {
+    const { scatterAddCandidates, scatterAddLowering } = kernels.module
     const problem = problemOf(index, axis, length, source)
     const { dtype, ...sizes } = problem
     const question = { kernel: 'scatterAdd', sizes, options: { dtype, unique } }
@@ -137,8 +137,9 @@ defineOp({
       apply('gatherAlong', [share, index], { axis }).mul(sourceHit).cast(source.dtype),
     ]
   },
+  kernels,
   lower({ inputs: [x, index], attributes: { axis }, traits }) {
-    return scatterMaxLowering(problemOf(index, axis, x.shape[axis], x), traits)
+    return kernels.module.scatterMaxLowering(problemOf(index, axis, x.shape[axis], x), traits)
   },
   reference([x, index, source], { inputs: [spec, indexSpec] }, { axis }) {
     const result = x.slice()

@@ -1,10 +1,13 @@
 // Sorting along an axis, and the first few of the sorted elements. As in PyTorch, NaN counts as the largest number;
 // equal elements stay in their order.
-import { type SortProblem, sortCandidates, sortLowering } from '../../shaders/sort.ts'
+import type { SortProblem } from '../../shaders/sort.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
 import { normalizeAxes, showSpec, sizeOf } from '../shape.ts'
 import { type Sorted, type Tensor, applyAll, apply, defineMethods } from '../tensor.ts'
+
+const kernels = new OnDemand(() => import('../../shaders/sort.ts'))
 
 declare module '../graph.ts' {
   interface OpAttributes {
@@ -28,7 +31,9 @@ defineOp({
     const [axis, length] = [x.rank - 1, x.shape[x.rank - 1]]
     return [dy && apply('scatterAdd', [indices, dy], { axis, length, unique: true }).cast(x.dtype)]
   },
+  kernels,
   lower({ inputs: [{ shape, dtype }], attributes: { keep, descending }, choose, traits }) {
+    const { sortCandidates, sortLowering } = kernels.module
     const length = shape[shape.length - 1]
     const sizes = { rows: sizeOf(shape) / length, length, keep }
     const problem: SortProblem = { ...sizes, dtype, descending }
