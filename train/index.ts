@@ -32,6 +32,7 @@ export {
   type StepMetrics,
   type TrainerEvents,
   type TrainerOptions,
+  type TrainerSettings,
 } from './trainer.ts'
 export {
   collateTexts,
@@ -48,6 +49,7 @@ export {
   type TaskInputs,
   type TextArrays,
 } from './task.ts'
+export { defineTask, plainExamples, type OwnForward, type OwnTask } from './tasks/own.ts'
 export { classesTask } from './tasks/classes.ts'
 export { labelsTask } from './tasks/labels.ts'
 export { regressionTask } from './tasks/regression.ts'

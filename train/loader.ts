@@ -1,5 +1,5 @@
 // Data loaders: the batches of a data set, in a new order each epoch; the next ones are prepared while one is used.
-import { type Nested, Tensor, UserError, tensor } from '../engine/index.ts'
+import { type Nested, type Tensor, UserError, tensor } from '../engine/index.ts'
 import type { TensorData } from '../engine/tensor.ts'
 import { stream } from './random.ts'
 
@@ -70,7 +70,7 @@ export function examples<Example>(
   return {
     length: list.length,
     async batch(indices) {
-      const chosen = await Promise.all(indices.map(index => list.at(index)))
+      const chosen = await Promise.all(indices.map(async index => list.at(index)))
       return collate(chosen as Example[])
     },
   }

@@ -13,12 +13,12 @@ import {
 } from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import { meanOf } from '../models/losses.ts'
-import type { Model } from '../models/model.ts'
-import { type Parameter, forwardContext } from '../models/nn.ts'
+import { Model } from '../models/model.ts'
+import { type Module, type Parameter, forwardContext, inContext } from '../models/nn.ts'
 import type { Optimizer } from './optimizers/optimizer.ts'
 import type { StateEntry } from './state.ts'
 import { StepGuard } from './guard.ts'
-import type { Batch, HostArray, Task, TaskInputs } from './task.ts'
+import type { Batch, Forward, HostArray, Task, TaskInputs } from './task.ts'
 
 /** Batches have one of a few sizes already. */
 const MANY_SHAPES = { traces: Infinity }
@@ -37,13 +37,16 @@ function tensorsOf(batch: Batch): BatchTensors {
     mask: tensor(batch.mask, shape),
     types: tensor(batch.typeIds, shape),
     ...(batch.pooling && { pooling: tensorOf(batch.pooling) }),
-    arrays: Object.fromEntries(Object.entries(batch.arrays).map(([name, array]) => [name, tensorOf(array)])),
+    arrays: {
+      ...Object.fromEntries(Object.entries(batch.arrays).map(([name, array]) => [name, tensorOf(array)])),
+      ...batch.tensors,
+    },
   }
 }
 
-const inputsOf = ({ config }: Model, { types, ...batch }: BatchTensors): TaskInputs => ({
+const inputsOf = (model: Module, { types, ...batch }: BatchTensors): TaskInputs => ({
   ...batch,
-  types: config.typeVocab > 0 ? types : undefined,
+  types: model instanceof Model && model.config.typeVocab > 0 ? types : undefined,
 })
 
 /**
@@ -127,8 +130,8 @@ export class TrainingSteps {
   readonly #finish
 
   private constructor(
-    model: Model,
-    task: Task<never>,
+    model: Module,
+    task: Task<never, Module>,
     parameters: readonly Parameter[],
     optimizer: Optimizer,
     options: StepOptions,
@@ -155,7 +158,7 @@ export class TrainingSteps {
           layers.push(hidden)
         },
       })
-      const { losses, sums } = task.forward(model, inputsOf(model, batch), context)
+      const { losses, sums } = inContext(context, () => task.forward(model, inputsOf(model, batch), context))
       const weighted = meanOf(losses).mul(weight)
       const scaled = scaler ? weighted.mul(lossScale()) : weighted
       // The last layer's are needed as soon as they are made.
@@ -207,7 +210,7 @@ export class TrainingSteps {
     )
   }
 
-  static async over<Target, M extends Model>(
+  static async over<Target, M extends Module>(
     model: M,
     task: Task<Target, M>,
     parameters: readonly Parameter[],
@@ -351,10 +354,11 @@ export interface EvaluationResult {
 export class EvaluationStep {
   readonly #run
 
-  constructor(model: Model, task: Task<never>, mixed?: boolean) {
+  constructor(model: Module, task: Task<never, Module>, mixed?: boolean) {
     this.#run = compile((batch: BatchTensors) => {
       const context = forwardContext({ training: false, seed: 0, step: scalar(0, 'u32'), mixed })
-      const { losses, outputs, sums } = task.forward(model, inputsOf(model, batch), context)
+      const forward = (): Forward => task.forward(model, inputsOf(model, batch), context)
+      const { losses, outputs, sums } = inContext(context, forward)
       return { ...losses, outputs, sums }
     }, MANY_SHAPES)
   }

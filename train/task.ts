@@ -3,7 +3,7 @@
 import type { Tensor } from '../engine/tensor.ts'
 import type { Model } from '../models/model.ts'
 import type { RowLosses } from '../models/losses.ts'
-import type { ForwardContext } from '../models/nn.ts'
+import type { ForwardContext, Module } from '../models/nn.ts'
 import { windowsOf } from '../models/windows.ts'
 import type { Random } from './random.ts'
 
@@ -71,6 +71,8 @@ export interface TextArrays {
 /** A batch of a task: texts, and arrays of its own by the names under which `forward` finds them. */
 export interface Batch extends TextArrays {
   readonly arrays: Readonly<Record<string, HostArray>>
+  /** More of them that are tensors already. */
+  readonly tensors?: Readonly<Record<string, Tensor>>
   /** What the batch counts for beside others: the sum of its rows' weights in the loss. */
   readonly weight: number
   /** Rows (or tokens) that the loss counts: what `Forward.sums` are divided by. */
@@ -110,10 +112,12 @@ export interface ExampleOutput<Target> {
 /** Figures by name; undefined where one is not defined on these examples. */
 export type Figures = Readonly<Record<string, number | undefined>>
 
-export interface Task<Target, M extends Model = Model> {
+export interface Task<Target, M extends Module = Model> {
   readonly name: string
   /** What a step reports besides its loss, e.g. `accuracy`: the names of `Forward.sums`. */
   readonly sums: readonly string[]
+  /** Whether a batch can't be made of no examples, to plan a step before there are any. */
+  readonly needsExamples?: boolean
   /** Whether it scores every token of every window, and not a text as a whole. */
   readonly scoresTokens?: boolean
   /**

@@ -1,8 +1,7 @@
 // Trains any module at a task: what a run is told once, and its phases. The loop itself is `training.ts`. It knows no
 // labels, no command line and no files, and prints nothing: whoever runs it listens.
 import type { KernelTime, PlanSummary } from '../engine/index.ts'
-import type { Model } from '../models/model.ts'
-import type { Parameter } from '../models/nn.ts'
+import type { Module, Parameter } from '../models/nn.ts'
 import { AdamW } from './optimizers/adamw.ts'
 import type { Optimizer } from './optimizers/optimizer.ts'
 import type { StateEntry, ValueEntry } from './state.ts'
@@ -58,7 +57,28 @@ export interface TrainerOptions extends BatchingOptions {
   readonly bestMetric?: string
   /** How many evaluations' values are kept, the best by that figure; 1 when left out. */
   readonly keepBest?: number
+  /** Makes the optimizer; AdamW when left out. Groups with rates of their own follow the schedule, too. */
+  readonly optimizer?: (
+    parameters: readonly Parameter[],
+    settings: { readonly lr: number; readonly weightDecay: number; readonly clip: number },
+  ) => Optimizer
 }
+
+/** What has no default must be given; `maxLength` and `padId`, too, where examples are texts. */
+export type TrainerSettings = Partial<TrainerOptions> & Pick<TrainerOptions, 'batchSize' | 'epochs'>
+
+const DEFAULTS = {
+  lr: 1e-3,
+  schedule: 'constant',
+  warmup: 0,
+  weightDecay: 0.01,
+  accumulate: 1,
+  clip: 0,
+  seed: 0,
+  precision: 'f32',
+  maxLength: 1,
+  padId: 0,
+} as const
 
 /** What is known of a step whether it was taken or not; the task's sums, such as `accuracy`, are among it by name. */
 interface StepFigures {
@@ -123,7 +143,7 @@ export class Trainer<Target = unknown> {
 
   private constructor(
     options: TrainerOptions,
-    model: Model,
+    model: Module,
     task: Task<Target, never>,
     parameters: readonly Parameter[],
     optimizer: Optimizer,
@@ -145,14 +165,16 @@ export class Trainer<Target = unknown> {
    * Takes over the model's trainable parameters (settle tuning first; values that they hold move along). In f16 the
    * frozen weights' dtype is the model's business: `storeFrozenAs`.
    */
-  static async over<Target, M extends Model>(
+  static async over<Target, M extends Module>(
     model: M,
     task: Task<Target, M>,
-    options: TrainerOptions,
+    settings: TrainerSettings,
   ): Promise<Trainer<Target>> {
+    const options = { ...DEFAULTS, ...settings }
     const parameters = model.trainable()
-    const { weightDecay, clip, seed, accumulate, precision, recompute, skipBadSteps } = options
-    const optimizer = await AdamW.over(parameters, { weightDecay, clip })
+    const { lr, weightDecay, clip, seed, accumulate, precision, recompute, skipBadSteps } = options
+    const { optimizer: make = (trained, shared) => new AdamW(trained, shared) } = options
+    const optimizer = await make(parameters, { lr, weightDecay, clip }).adopt()
     const steps = await TrainingSteps.over(model, task, parameters, optimizer, {
       seed,
       accumulate,
@@ -166,7 +188,7 @@ export class Trainer<Target = unknown> {
 
   /** What one step over batches of this length (in tokens), and of so many windows if any, costs; nothing runs. */
   async plan(sequence: number, windows?: number): Promise<PlanSummary> {
-    return this.#steps.prepare(this.#empty(sequence, windows))
+    return this.#steps.prepare(this.#sample(sequence, windows))
   }
 
   /**
@@ -176,15 +198,17 @@ export class Trainer<Target = unknown> {
   async prepare(texts: TextSets<Target>, wanted: () => boolean): Promise<void> {
     for (const { training, sequence, windows } of wanted() ? batchShapes(texts, this.options) : []) {
       if (!wanted()) return
-      await (training ? this.#steps : this.#evaluation).prepare(this.#empty(sequence, windows))
+      const set = training ? texts.train : [...texts.validation, ...texts.test]
+      const examples = this.task.needsExamples ? set.slice(0, this.options.batchSize) : []
+      await (training ? this.#steps : this.#evaluation).prepare(this.#sample(sequence, windows, examples))
     }
   }
 
-  /** A batch of no examples, which has the shapes of any. */
-  #empty(sequence: number, windows?: number): Batch {
+  /** A batch that has the shapes of any; of no examples unless the task needs some. */
+  #sample(sequence: number, windows?: number, examples: readonly Encoded<Target>[] = []): Batch {
     const { padId, seed } = this.options
     return this.task.collate(
-      [],
+      examples,
       { batch: rowsOf(sequence, this.options), sequence, windows, padId },
       stream(seed, 'plan'),
     )

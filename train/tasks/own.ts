@@ -1,0 +1,82 @@
+// Tasks for modules of one's own: examples of any kind, a loss, and figures.
+import { type Tensor, UserError, full, ones } from '../../engine/index.ts'
+import type { ForwardContext, Module } from '../../models/nn.ts'
+import type { Encoded, ExampleOutput, Figures, Forward, Task } from '../task.ts'
+import type { Random } from '../random.ts'
+
+/** What a task of one's own computes of a batch. */
+export interface OwnForward {
+  /** The loss of each example, f32 [batch], or their mean, f32 []. */
+  readonly loss: Tensor
+  /** What an evaluation reads of each example, f32 [batch, …]; the losses when left out. */
+  readonly outputs?: Tensor
+  /** Sums over the batch, f32 [], by the names of the task's `sums`: as means they are reported with each step. */
+  readonly sums?: Readonly<Record<string, Tensor>>
+}
+
+export interface OwnTask<Example, M extends Module> {
+  readonly name: string
+  /** What `forward` gets of a batch, by name; `random` is for augmentation. */
+  batch(examples: readonly Example[], random: Random): Readonly<Record<string, Tensor>>
+  /** Traced. Layers know whether it trains; `context` is for what else depends on it. */
+  forward(model: M, inputs: Readonly<Record<string, Tensor>>, context: ForwardContext): OwnForward
+  /** The names of `OwnForward.sums`. */
+  readonly sums?: readonly string[]
+  /** Figures of an evaluation, from the outputs of all examples, beside the means of `sums`. */
+  summarise?(examples: readonly ExampleOutput<Example>[]): Figures
+  /** The figure that decides the best evaluation; the loss when left out. */
+  readonly bestMetric?: string
+  /** Figures of which less is better, besides the loss. */
+  readonly lessIsBetter?: readonly string[]
+}
+
+/** A trainer's task from one of one's own. Its examples are those of `plainExamples`. */
+export function defineTask<Example, M extends Module>({
+  sums = [],
+  bestMetric = 'loss',
+  ...own
+}: OwnTask<Example, M>): Task<Example, M> {
+  return {
+    name: own.name,
+    sums,
+    needsExamples: true,
+    bestMetric,
+    lessIsBetter: own.lessIsBetter,
+    collate(examples, _size, random) {
+      const rows = examples.length
+      if (rows === 0) throw new UserError(`the task ${own.name} makes no batch of no examples`)
+      const tensors = own.batch(
+        examples.map(({ target }) => target),
+        random,
+      )
+      // There are no texts: a token for each example, which nothing reads.
+      const tokens = { ids: new Int32Array(rows), typeIds: new Int32Array(rows), mask: new Int32Array(rows).fill(1) }
+      const counts = { rows, batch: rows, windows: rows, sequence: 1, tokens: rows, weight: rows, count: rows }
+      return { ...tokens, ...counts, starts: examples.map((_, i) => i), arrays: {}, tensors }
+    },
+    forward(model, { ids, arrays }, context): Forward {
+      const { loss, outputs = loss, sums: found = {} } = own.forward(model, arrays, context)
+      const [rows] = ids.shape
+      const missing = sums.find(name => !(name in found))
+      if (missing !== undefined) throw new UserError(`the task ${own.name} names a sum ${missing}, and computes none`)
+      return { losses: weighted(loss, rows, own.name), outputs, sums: found }
+    },
+    summarise: (examples, means) => ({ ...means, ...own.summarise?.(examples) }),
+  }
+}
+
+/** Losses and weights of a batch, from each example's loss or from their mean. */
+function weighted(loss: Tensor, rows: number, name: string): Forward['losses'] {
+  if (loss.rank === 1 && loss.shape[0] === rows) return { losses: loss, weights: ones([rows]) }
+  if (loss.size === 1) {
+    return { losses: loss.reshape([1]).mul(rows), weights: full([1], rows) }
+  }
+  const shape = `[${loss.shape.join(', ')}]`
+  throw new UserError(
+    `the task ${name} gives a loss ${shape}: one for each of ${rows} examples, or their mean, is needed`,
+  )
+}
+
+/** Examples of any kind for a trainer whose task was made by `defineTask`. */
+export const plainExamples = <Example>(examples: readonly Example[]): Encoded<Example>[] =>
+  examples.map(target => ({ ids: [0], target }))
