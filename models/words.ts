@@ -49,10 +49,7 @@ export function encodeWordWindows(
   const contextOf = (word: number, [from, to]: [number, number]): number =>
     Math.min(countOf(pieces, from, word), countOf(pieces, word + 1, to))
   const owner = words.map((_, word) => {
-    const showing = ranges
-      .keys()
-      .filter(i => ranges[i][0] <= word && word < ranges[i][1])
-      .toArray()
+    const showing = ranges.flatMap(([from, to], i) => (from <= word && word < to ? [i] : []))
     return showing.reduce((best, i) => (contextOf(word, ranges[i]) > contextOf(word, ranges[best]) ? i : best))
   })
   return ranges.map(([from, to], i) => {

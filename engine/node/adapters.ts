@@ -55,6 +55,8 @@ export const embeddedPackage = {
 
 /** The folder of the embedded adapter's files. Each version has its own, so that an outdated one is never loaded. */
 export const embeddedFolder = join(cacheFolder, `swiftshader-${embeddedPackage.version}/`)
+/** What names its driver to Vulkan's loader. */
+const DRIVER = embeddedFolder + 'vk_swiftshader_icd.json'
 
 /**
  * The first of the embedded adapter's files in `folder` that is missing or doesn't have the expected hash; undefined if
@@ -118,7 +120,7 @@ export async function openAdapter({
     throw new UserError(`No adapter's name contains '${wanted}'; available: ${there.join(', ')}${damaged}`)
   }
   if (damaged) throw new UserError(`no WebGPU adapter on this machine${damaged}`)
-  const remedy = `\`${SETUP}\` fetches one that runs on the CPU`
+  const remedy = `\`${SETUP}\` fetches one that runs on the CPU${reachesDrivers ? '' : `; then start with VK_DRIVER_FILES=${DRIVER}`}`
   const cause = 'Dawn finds no graphics card with a driver that it can use'
   throw new UserError(`no WebGPU adapter on this machine: ${process.platform === 'linux' ? remedy : cause}`)
 }
@@ -139,6 +141,10 @@ function enabling(flags: readonly string[]): string[] {
 
 type Source = 'system' | 'embedded'
 
+declare const Bun: object | undefined
+/** Whether native code sees changes of `process.env`: the embedded driver is chosen by a variable. */
+const reachesDrivers = typeof Bun === 'undefined'
+
 let ownLoader: boolean | undefined
 let ownDrivers: boolean | undefined
 
@@ -150,21 +156,28 @@ function sources(): Source[] {
   ownLoader ??= canLoad('libvulkan.so.1')
   ownDrivers ??= namesVulkanDrivers()
   const embedded = embeddedIsSetUp()
-  if (ownLoader) return embedded ? ['system', 'embedded'] : ['system']
+  const offered: Source[] = embedded && reachesDrivers ? ['embedded'] : []
+  if (ownLoader) return ['system', ...offered]
   // Dawn asks the dynamic linker for libvulkan.so.1. Once the embedded one is loaded the linker finds it by that name,
   // without files in node_modules or LD_LIBRARY_PATH.
   if (!embedded || !canLoad(embeddedFolder + 'libvulkan.so.1')) return []
-  return ownDrivers ? ['system', 'embedded'] : ['embedded']
+  return ownDrivers ? ['system', ...offered] : offered
 }
+
+/** Deno, which loads libraries that are not add-ons by a function of its own. */
+declare const Deno: { dlopen(library: string, symbols: object): unknown } | undefined
+
+/** Errors of a library that was loaded, and rejected only for being no Node add-on: Node's, and Bun's. */
+const NO_ADDON = /did not self-register|'napi_register_module_v1' not found/
 
 /** Tries to load a library, which then stays in memory: 0x1000 is RTLD_NODELETE on Linux. */
 function canLoad(library: string): boolean {
   try {
-    process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_NOW | 0x1000)
+    if (typeof Deno === 'undefined') process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_NOW | 0x1000)
+    else Deno.dlopen(library, {})
     return true
   } catch (error) {
-    // A library that is not a Node add-on is loaded, and rejected only then.
-    return error instanceof Error && error.message.includes('did not self-register')
+    return error instanceof Error && NO_ADDON.test(error.message)
   }
 }
 
@@ -244,7 +257,7 @@ function withDrivers<T>(source: Source, use: (create: (flags: string[]) => GPU) 
     const create = await loadDawn()
     if (source === 'system') return use(create)
     const before = process.env.VK_DRIVER_FILES
-    process.env.VK_DRIVER_FILES = embeddedFolder + 'vk_swiftshader_icd.json'
+    process.env.VK_DRIVER_FILES = DRIVER
     try {
       return await use(create)
     } finally {

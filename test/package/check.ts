@@ -1,7 +1,8 @@
 // `npm run check:package`: what publishers check of a package before it is published. publint and Are The Types Wrong find
-// nothing; programs of the strictest settings compile, for Node and for a bundler; and a page loads at most 80 kB of the
+// nothing; programs of the strictest settings compile, for Node and for a bundler; Node 20 has all that is used; and a page loads at most 80 kB of the
 // engine before it computes, bundled by esbuild or vite.
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core'
 import { publint } from 'publint'
 import { esbuildSizes, programs, viteSizes } from '../support/bundle.ts'
@@ -44,6 +45,9 @@ try {
     const errors = project.typeErrors(name.replaceAll(' ', '-'), settings)
     check(name, errors.split('\n').filter(Boolean))
   }
+
+  const node20 = fileURLToPath(new URL('node20.json', import.meta.url))
+  check('nothing that Node 20 lacks', project.compile('-p', node20).split('\n').filter(Boolean))
 
   for (const [bundler, sizes] of Object.entries({ esbuild: esbuildSizes, vite: viteSizes })) {
     for (const [program, contents] of Object.entries(programs)) {

@@ -112,7 +112,12 @@ export class PackedProject {
     // Without the DOM nothing declares the console, which both programs use.
     const hasDom = JSON.stringify(settings.lib).includes('dom')
     this.write(`${name}.d.ts`, hasDom ? '' : 'declare var console: { log(...values: unknown[]): void }\n')
-    return this.run(join(root, 'node_modules/typescript/bin/tsc'), '-p', `${name}.json`).stdout
+    return this.compile('-p', `${name}.json`)
+  }
+
+  /** Runs the compiler in the project. Gives its errors. */
+  compile(...args: readonly string[]): string {
+    return this.run(join(root, 'node_modules/typescript/bin/tsc'), ...args).stdout
   }
 
   remove(): void {

@@ -84,10 +84,7 @@ export function resultsOf(
       const tags = examples.map(({ target, output }) => {
         const wanted = typeof target === 'number' ? [] : Array.from(target)
         const predicted = predictions(output.subarray(0, wanted.length * classes), classes)
-        const places = wanted
-          .keys()
-          .filter(at => wanted[at] !== IGNORED)
-          .toArray()
+        const places = wanted.flatMap((tag, at) => (tag === IGNORED ? [] : [at]))
         return { truth: places.map(at => labels[wanted[at]]), predicted: places.map(at => labels[predicted[at]]) }
       })
       return {
