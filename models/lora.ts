@@ -1,7 +1,7 @@
 // LoRA (Hu et al. 2021): which modules get adapters, what is frozen, and folding adapters into the weights and out.
 import { UserError } from '../engine/errors.ts'
-import { TARGET_WORDS, type Model, type TargetWord } from './model.ts'
-import type { Linear, LoraShape, Module, Parameter } from './nn.ts'
+import { Model, TARGET_WORDS, type TargetWord } from './model.ts'
+import { Linear, type LoraShape, type Module, type Parameter } from './nn.ts'
 import { Pattern } from './patterns.ts'
 import { show } from './show.ts'
 
@@ -41,21 +41,28 @@ function isWord(text: string): text is TargetWord {
   return WORDS.includes(text)
 }
 
-/** The modules that a target names. Throws a UserError if there are none. */
-export function findTargets(model: Model, target: Target): Linear[] {
+/** What messages call it. */
+const nameOf = (model: Module): string => (model instanceof Model ? model.config.name : 'the model')
+
+/** Every linear layer of a module. */
+const linearsOf = (model: Module): Linear[] => model.modules().filter(module => module instanceof Linear)
+
+/** The modules that a target names. Throws a UserError if there are none, and on a word for a module of one's own. */
+export function findTargets(model: Module, target: Target): Linear[] {
   if (typeof target === 'string') {
+    if (!(model instanceof Model))
+      throw new UserError(`LoRA target ${target} is a word for models of this package: give a regular expression`)
     const found = model.targets(target)
-    if (found.length === 0) throw new UserError(`LoRA target ${target} matches no module of ${model.config.name}`)
+    if (found.length === 0) throw new UserError(`LoRA target ${target} matches no module of ${nameOf(model)}`)
     return found
   }
   // A copy without the flags g and y, whose `test` remembers where it stopped.
   const pattern = target instanceof Pattern ? target : new RegExp(target.source, target.flags.replace(/[gy]/g, ''))
-  const found = model.linears().filter(({ path }) => pattern.test(path) || pattern.test(`${path}.weight`))
+  const all = linearsOf(model)
+  const found = all.filter(({ path }) => pattern.test(path) || pattern.test(`${path}.weight`))
   if (found.length === 0) {
-    const example = model.linears()[0].path
-    throw new UserError(
-      `LoRA target ${String(pattern)} matches no linear module of ${model.config.name}, such as ${example}`,
-    )
+    const example = all[0] ? `, such as ${all[0].path}` : ': it has none'
+    throw new UserError(`LoRA target ${String(pattern)} matches no linear module of ${nameOf(model)}${example}`)
   }
   return found
 }
@@ -75,20 +82,23 @@ export function checkLoraShape({ rank, alpha, dropout }: LoraShape): void {
 }
 
 /**
- * Attaches adapters to the targets, freezes everything else, and gives the adapters' parameters, which need their
- * first values (`initialise`, or `loadWeights`, which does it). Throws a UserError on bad numbers, a target that
- * matches nothing, or a model that has adapters.
+ * Attaches adapters to the targets among the linear layers of any module, freezes everything else, and gives the
+ * adapters' parameters, which hold the fresh values of seed 0 unless others are drawn (`initialise`, `loadWeights`).
+ * Throws a UserError on bad numbers, a target that matches nothing, a head to be trained of a module that names none, or a
+ * model that has adapters.
  */
-export function attachLora(model: Model, options: LoraOptions): Parameter[] {
+export function attachLora(model: Module, options: LoraOptions): Parameter[] {
   checkLoraShape(options)
   if (options.targets.length === 0) throw new UserError('LoRA needs at least one target')
-  if (adapted(model).length > 0) throw new UserError(`${model.config.name} has LoRA adapters already`)
+  if (adapted(model).length > 0) throw new UserError(`${nameOf(model)} has LoRA adapters already`)
   const chosen = new Set(options.targets.flatMap(target => findTargets(model, target)))
-  const trained = options.trainHead ? trainedHead(model) : []
+  if (options.trainHead && !(model instanceof Model))
+    throw new UserError('trainHead is for models of this package: unfreeze the layers to be trained whole')
+  const trained = options.trainHead && model instanceof Model ? trainedHead(model) : []
   refuseTwice(trained, chosen)
 
-  freeze(model)
-  for (const linear of trained) unfreeze(linear)
+  model.freeze()
+  for (const linear of trained) linear.unfreeze()
   const { rank, alpha, dropout, rankStabilised } = options
   return [...chosen].flatMap(linear => linear.attach({ rank, alpha, dropout, rankStabilised }).parameters())
 }
@@ -105,21 +115,21 @@ export function setTuning(model: Model, tuning: Tuning, options?: LoraOptions): 
   if (adapted(model).length > 0) {
     throw new UserError(`${model.config.name} has LoRA adapters: ${tuning} tuning wants none`)
   }
-  if (tuning === 'full') unfreeze(model)
+  if (tuning === 'full') model.unfreeze()
   else {
-    freeze(model)
-    for (const linear of model.head()) unfreeze(linear)
+    model.freeze()
+    for (const linear of model.head()) linear.unfreeze()
   }
   return []
 }
 
 /** The linear modules that carry adapters. */
-export function adapted(model: Model): Linear[] {
-  return model.linears().filter(linear => linear.lora)
+export function adapted(model: Module): Linear[] {
+  return linearsOf(model).filter(linear => linear.lora)
 }
 
 /** The parameters of all adapters. */
-export function loraParameters(model: Model): Parameter[] {
+export function loraParameters(model: Module): Parameter[] {
   return model.parameters().filter(parameter => parameter.role === 'lora')
 }
 
@@ -138,19 +148,19 @@ export function refuseTwice(trained: readonly Linear[], adapted: ReadonlySet<Lin
  * Folds every adapter into its weight, W + scale · B · A, on the GPU, where f16 rounds the sum (`mergedTensors` does
  * not). Throws a UserError if there are no adapters, or one is merged already.
  */
-export async function mergeLora(model: Model): Promise<void> {
+export async function mergeLora(model: Module): Promise<void> {
   await fold(model, true)
 }
 
 /** Subtracts the adapters from the weights again, up to rounding. Throws a UserError if one is not merged. */
-export async function unmergeLora(model: Model): Promise<void> {
+export async function unmergeLora(model: Module): Promise<void> {
   await fold(model, false)
 }
 
-async function fold(model: Model, merged: boolean): Promise<void> {
+async function fold(model: Module, merged: boolean): Promise<void> {
   const linears = adapted(model)
   const what = merged ? 'merge' : 'unmerge'
-  if (linears.length === 0) throw new UserError(`${model.config.name} has no LoRA adapters to ${what}`)
+  if (linears.length === 0) throw new UserError(`${nameOf(model)} has no LoRA adapters to ${what}`)
   const done = linears.find(({ lora }) => lora?.merged === merged)
   const state = merged ? 'is merged already' : 'is not merged'
   if (done) throw new UserError(`can't ${what} the LoRA adapter of ${done.path}: it ${state}`)
@@ -160,14 +170,4 @@ async function fold(model: Model, merged: boolean): Promise<void> {
     await weight.set(weight.tensor.cast('f32').add(change))
     lora.merged = merged
   }
-}
-
-/** Takes all parameters of a module out of training. */
-export function freeze(module: Module): void {
-  for (const parameter of module.parameters()) parameter.trainable = false
-}
-
-/** Makes all parameters of a module trainable. */
-export function unfreeze(module: Module): void {
-  for (const parameter of module.parameters()) parameter.trainable = true
 }

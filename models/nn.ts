@@ -5,4 +5,13 @@ export { type ForwardContext, currentContext, forwardContext, inContext } from '
 export { Dropout } from './nn/dropout.ts'
 export { Linear, LoraAdapter, type LinearOptions, type LoraShape, loraScale, ownParameters } from './nn/linear.ts'
 export { Embedding, type EmbeddingOptions } from './nn/embedding.ts'
-export { LayerNorm, type NormOptions } from './nn/norms.ts'
+export {
+  BatchNorm,
+  GroupNorm,
+  LayerNorm,
+  RMSNorm,
+  type BatchNormOptions,
+  type NormOptions,
+  type RMSNormOptions,
+} from './nn/norms.ts'
+export { Sequential, type Layer } from './nn/sequential.ts'

@@ -7,7 +7,7 @@ import { showShape } from '../engine/shape.ts'
 import { tensor } from '../engine/index.ts'
 import { checkTensor, fillParameter, writeChecked } from './filling.ts'
 import { belongsToHead, withLora, type Origin, type PartOfFile } from './loading.ts'
-import { adapted, checkLoraShape, freeze, refuseTwice, trainedHead, unfreeze } from './lora.ts'
+import { adapted, checkLoraShape, refuseTwice, trainedHead } from './lora.ts'
 import { type Model, TokenClassifier } from './model.ts'
 import { loraScale, ownParameters, type Linear, type LoraShape, type Parameter } from './nn.ts'
 import { Pattern } from './patterns.ts'
@@ -219,10 +219,10 @@ export function matchAdapter(
       const head = trainHead ? trainedHead(model) : []
       refuseTwice(head, new Set(targets.map(({ linear }) => linear)))
       const frozen = new Set(trainHead === false ? model.head().flatMap(({ weight, bias }) => [weight, bias]) : [])
-      freeze(model)
+      model.freeze()
       for (const { linear, shape } of targets) linear.attach({ ...shape, dropout: dropout ?? shape.dropout })
       for (const { parameter, trained } of saved) parameter.trainable = trained && !frozen.has(parameter)
-      for (const linear of head) unfreeze(linear)
+      for (const linear of head) linear.unfreeze()
     },
     write: () => writePlaces(places, file),
   }

@@ -1,6 +1,5 @@
 // What a model consists of: counts, and a table of its parts.
-import type { Model } from './model.ts'
-import type { Parameter } from './nn.ts'
+import type { Module, Parameter } from './nn.ts'
 
 /** Counts of numbers in a model. */
 export interface ParameterCounts {
@@ -16,7 +15,7 @@ export interface SummaryRow extends Omit<ParameterCounts, 'percent'> {
 }
 
 /** How many numbers a model has, and how many of them training changes. */
-export function countParameters(model: Model): ParameterCounts {
+export function countParameters(model: Module): ParameterCounts {
   const { total, trainable } = count(model.parameters())
   return { total, trainable, percent: (100 * trainable) / total }
 }
@@ -25,7 +24,7 @@ export function countParameters(model: Model): ParameterCounts {
 const PART = /^.*?\.layer\.\d+|^(\w+\.embeddings|bert\.pooler|cls\.predictions|\w+)/
 
 /** The parts of a model in order: embeddings, each layer, the modules of the head. */
-export function summaryRows(model: Model): SummaryRow[] {
+export function summaryRows(model: Module): SummaryRow[] {
   const parts = new Map<string, Parameter[]>()
   for (const parameter of model.parameters()) {
     const key = PART.exec(parameter.name)?.[0] ?? parameter.name
@@ -35,7 +34,7 @@ export function summaryRows(model: Model): SummaryRow[] {
 }
 
 /** A table of modules, parameters and trainable ones, with a line of totals; equal layers in a row share a line. */
-export function summaryText(model: Model): string {
+export function summaryText(model: Module): string {
   const merged: { first: string; last: string; times: number; row: SummaryRow }[] = []
   for (const row of summaryRows(model)) {
     const before = merged.at(-1)

@@ -137,6 +137,8 @@ export class Trainer<Target = unknown> {
   readonly #steps: TrainingSteps
   readonly #evaluation: EvaluationStep
   readonly #parameters: readonly Parameter[]
+  /** Running statistics, which steps change, too. */
+  readonly #statistics: readonly Parameter[]
   readonly #nameOf: Namer
   readonly #check: FiniteCheck
   #stopping = false
@@ -153,6 +155,7 @@ export class Trainer<Target = unknown> {
     this.optimizer = optimizer
     this.task = task
     this.#parameters = parameters
+    this.#statistics = model.parameters().filter(({ role }) => role === 'statistic')
     this.#steps = steps
     this.#evaluation = new EvaluationStep(model, task, options.precision === 'mixed')
     this.#check = new FiniteCheck(this.state())
@@ -235,12 +238,14 @@ export class Trainer<Target = unknown> {
 
   /** Everything that a checkpoint keeps. */
   state(): StateEntry[] {
-    return [...this.optimizer.state(), ...this.#steps.state()]
+    const statistics = this.#statistics.flatMap(({ name, variable }) => (variable ? [{ name, variable }] : []))
+    return [...this.optimizer.state(), ...this.#steps.state(), ...statistics]
   }
 
-  /** The trained values alone, by the names of their parameters. */
+  /** The values that training changes alone, by the names of their parameters. */
   values(): ValueEntry[] {
-    return this.#parameters.map(parameter => ({ name: parameter.name, variable: parameter }))
+    const changed = [...this.#parameters, ...this.#statistics]
+    return changed.map(parameter => ({ name: parameter.name, variable: parameter }))
   }
 
   /** The parameters that it trains. */

@@ -56,6 +56,18 @@ export abstract class Module {
     return this.parameters().filter(parameter => parameter.trainable)
   }
 
+  /** Takes all parameters below out of training. An optimizer trains what is trainable when it is made. */
+  freeze(): this {
+    for (const parameter of this.parameters()) parameter.trainable = false
+    return this
+  }
+
+  /** Makes all parameters below trainable. */
+  unfreeze(): this {
+    for (const parameter of this.parameters()) parameter.trainable = true
+    return this
+  }
+
   /**
    * Names a member other than by its property, for files that were made elsewhere. The name may have several parts, or
    * be empty: what is in the member then has the names that it would have here.

@@ -2,7 +2,7 @@
 // checkpoint.
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, crossEntropy, currentDevice, tensor } from '../../../engine/node/index.ts'
-import { Dropout, Linear, Module } from '../../../models/nn.ts'
+import { BatchNorm, Dropout, Linear, Module } from '../../../models/nn.ts'
 import { BestInMemory } from '../../../train/best-in-memory.ts'
 import type { CheckpointStore, Position } from '../../../train/checkpoint-store.ts'
 import { SGD } from '../../../train/optimizers/sgd.ts'
@@ -15,11 +15,12 @@ afterAll(async () => (await currentDevice()).close())
 
 class Net extends Module {
   hidden = new Linear(4, 12)
+  norm = new BatchNorm(12)
   drop = new Dropout(0.1)
   out = new Linear(12, 3)
 
   forward(x: Tensor): Tensor {
-    return this.out.forward(this.drop.forward(this.hidden.forward(x).relu()))
+    return this.out.forward(this.drop.forward(this.norm.forward(this.hidden.forward(x)).relu()))
   }
 }
 
@@ -119,7 +120,7 @@ test('goes on from a checkpoint to the same bits, with any optimizer', async () 
   const resumed = new Net()
   const second = await make(resumed)
   await second.train(train, [], store, {}, store.position)
-  expect(await valuesOf(resumed)).toEqual(await valuesOf(whole))
+  expect(await valuesOf(resumed), 'running statistics, too').toEqual(await valuesOf(whole))
   expect(await valuesOf(half)).not.toEqual(await valuesOf(whole))
 })
 

@@ -20,7 +20,7 @@ import {
   publishedConfig,
   setTuning,
 } from '../../../models/index.ts'
-import { findTargets, trainedHead, unfreeze } from '../../../models/lora.ts'
+import { findTargets, trainedHead } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
 import { type Linear, ownParameters } from '../../../models/nn.ts'
 import { exists, hasWeights, openWeights, readJson } from '../../../models/node/files.ts'
@@ -311,7 +311,7 @@ export async function buildModel(options: Options, opened: OpenedModel, task: Ta
   // BERT's pooler comes with the encoder and stays as it is; one that the weights lack is trained like the rest of a
   // new head.
   if (folder !== undefined && tune === 'lora' && trainHead) {
-    for (const linear of model.head()) if (drawn.includes(linear.weight.name) && !linear.lora) unfreeze(linear)
+    for (const linear of model.head()) if (drawn.includes(linear.weight.name) && !linear.lora) linear.unfreeze()
   }
   if (options.precision === 'f16') model.storeFrozenAs('f16')
   return { model, drawn }

@@ -1,0 +1,48 @@
+# Layers of torch.nn on inputs and parameters by formula (oracle.py), in float64: outputs, the gradients of the sum of
+# outputs times a pattern, and what batch norms keep. Writes expected.json.
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import torch
+from oracle import beside, numbers, units, versions, write
+
+
+def f32(name, shape):
+    return torch.from_numpy(units(name, torch.Size(shape).numel())).float().double().reshape(shape)
+
+
+def fill(name, module):
+    for key, parameter in module.named_parameters():
+        parameter.data = f32(f"{name}: {key}", tuple(parameter.shape))
+    return module.double()
+
+
+def case(name, module, *shape, call=lambda module, x: module(x)):
+    fill(name, module)
+    x = f32(f"{name}: x", shape).requires_grad_()
+    y = call(module, x)
+    (y * f32(f"{name}: dy", tuple(y.shape))).sum().backward()
+    out = {"y": numbers(y), "dx": numbers(x.grad)}
+    out["gradients"] = {key: numbers(parameter.grad) for key, parameter in module.named_parameters()}
+    kept = {key: numbers(value) for key, value in module.named_buffers() if "running" in key}
+    if kept:
+        out["kept"] = kept
+        module.eval()
+        out["evaluated"] = numbers(call(module, x))
+    return out
+
+
+nn = torch.nn
+write(beside(__file__, "expected.json"), {
+    "versions": versions(),
+    "cases": {
+        "LayerNorm": case("LayerNorm", nn.LayerNorm(5), 3, 5),
+        "RMSNorm": case("RMSNorm", nn.RMSNorm(5, eps=1e-6), 2, 3, 5),
+        "GroupNorm": case("GroupNorm", nn.GroupNorm(2, 6), 2, 6, 3),
+        "BatchNorm of rows": case("BatchNorm of rows", nn.BatchNorm1d(3), 5, 3),
+        "BatchNorm of images": case("BatchNorm of images", nn.BatchNorm2d(2, momentum=0.3), 3, 2, 2, 2),
+        "Sequential": case("Sequential", nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2, bias=False)), 5, 3),
+    },
+})
