@@ -1,10 +1,12 @@
 // AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW computes it, parameters and moments updated in place.
-import { adamwCandidates, adamwLaunch } from '../../shaders/adamw.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, applyAll } from '../tensor.ts'
 import { needSpec } from './rows.ts'
+
+const kernels = new OnDemand(() => import('../../shaders/adamw.ts'))
 
 /**
  * One step of AdamW. With g = gradient·gradientScale: m ← m + (g − m)(1 − β₁), v ← β₂v + (1 − β₂)g²,
@@ -49,10 +51,14 @@ defineOp({
     needSpec('adamw', 'gradientScale', gradientScale, { shape: [], dtype: 'f32' }, 'one number for all parameters')
     return [parameters, parameters, parameters]
   },
+  kernels,
   lower(context) {
     const sizes = { count: context.inputs[0].shape[0] }
-    const config = context.choose({ kernel: 'adamw', sizes, options: {} }, adamwCandidates(sizes, context.traits))
-    return { launches: [adamwLaunch(sizes, config, context.traits)] }
+    const config = context.choose(
+      { kernel: 'adamw', sizes, options: {} },
+      kernels.module.adamwCandidates(sizes, context.traits),
+    )
+    return { launches: [kernels.module.adamwLaunch(sizes, config, context.traits)] }
   },
   reference([parameters, m, v, gradient, hyper, [scale]]) {
     if (!(scale >= 0 && scale < Infinity)) return [parameters.slice(), m.slice(), v.slice()]

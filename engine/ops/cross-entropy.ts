@@ -2,10 +2,11 @@
 //
 // A row with the ignored label has loss 0 and gradient 0. A label that is neither that nor a class gives loss NaN and a
 // gradient of NaN, and so does a row whose logits are all −∞.
-import { type CrossEntropyProblem, crossEntropyCandidates, crossEntropyLaunch } from '../../shaders/cross-entropy.ts'
+import type { CrossEntropyProblem } from '../../shaders/cross-entropy.ts'
 import type { Lowering, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 import { needFloatRows, needSpec } from './rows.ts'
@@ -38,15 +39,17 @@ function normalizers(logits: Spec): Spec {
   return { shape: [logits.shape[0], 2], dtype: 'f32' }
 }
 
+const kernels = new OnDemand(() => import('../../shaders/cross-entropy.ts'))
+
 type Kernel = CrossEntropyProblem['kernel']
 
 function lower(kernel: Kernel, context: LoweringContext<CrossEntropyAttributes>): Lowering {
   const { shape, dtype } = context.inputs[0]
   const sizes = { rows: shape[0], classes: shape[1] }
   const problem = { kernel, ...sizes, dtype, ignoreIndex: context.attributes.ignoreIndex }
-  const candidates = crossEntropyCandidates(problem, context.traits)
+  const candidates = kernels.module.crossEntropyCandidates(problem, context.traits)
   const config = context.choose({ kernel, sizes, options: { dtype } }, candidates)
-  return { launches: [crossEntropyLaunch(problem, config, context.traits)] }
+  return { launches: [kernels.module.crossEntropyLaunch(problem, config, context.traits)] }
 }
 
 declare module '../graph.ts' {
@@ -69,6 +72,7 @@ defineOp({
     if (other) throw new Error('crossEntropy: only its losses have a gradient')
     return [dlosses && apply('crossEntropyGradient', [logits, labels, outputs[1], dlosses], attributes), undefined]
   },
+  kernels,
   lower: context => lower('crossEntropy', context),
   reference([logits, labels], { inputs: [{ shape }] }, { ignoreIndex }) {
     const [rows, classes] = shape
@@ -112,6 +116,7 @@ defineOp({
       needs[3] ? u.mul(unscaled).cast('f32').sum(-1) : undefined,
     ]
   },
+  kernels,
   lower: context => lower('crossEntropyGradient', context),
   reference([logits, labels, kept, dlosses], { inputs: [{ shape }] }, { ignoreIndex }) {
     const [rows, classes] = shape

@@ -3,10 +3,11 @@
 //
 // A class that the teacher gives probability 0 counts nothing. A row with NaN or +∞ in it, or of nothing but −∞, has loss
 // NaN, and so does its gradient.
-import { type DivergenceProblem, divergenceCandidates, divergenceLaunch } from '../../shaders/divergence.ts'
+import type { DivergenceProblem } from '../../shaders/divergence.ts'
 import type { Lowering, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 import { gradientOfFormula } from './formula.ts'
@@ -38,15 +39,17 @@ function normalizers(logits: Spec): Spec {
   return { shape: [logits.shape[0], 4], dtype: 'f32' }
 }
 
+const kernels = new OnDemand(() => import('../../shaders/divergence.ts'))
+
 type Kernel = DivergenceProblem['kernel']
 
 function lower(kernel: Kernel, context: LoweringContext<DivergenceAttributes>): Lowering {
   const { shape, dtype } = context.inputs[0]
   const sizes = { rows: shape[0], classes: shape[1] }
   const problem = { kernel, ...sizes, dtype, temperature: context.attributes.temperature }
-  const candidates = divergenceCandidates(problem, context.traits)
+  const candidates = kernels.module.divergenceCandidates(problem, context.traits)
   const config = context.choose({ kernel, sizes, options: { dtype } }, candidates)
-  return { launches: [divergenceLaunch(problem, config, context.traits)] }
+  return { launches: [kernels.module.divergenceLaunch(problem, config, context.traits)] }
 }
 
 /** The largest of a row, and log Σ exp((x − largest) / temperature): NaN for a row of only −∞. */
@@ -95,6 +98,7 @@ defineOp({
       needs[1] ? ofTeacher() : undefined,
     ]
   },
+  kernels,
   lower: context => lower('divergence', context),
   reference([logits, teacher], { inputs: [{ shape }] }, { temperature }) {
     const [rows, classes] = shape
@@ -142,6 +146,7 @@ defineOp({
     const [dlogits, dteacher, ddlosses] = gradientByFormula(context.attributes.temperature)(own)
     return [dlogits, dteacher, undefined, ddlosses]
   },
+  kernels,
   lower: context => lower('divergenceGradient', context),
   reference([logits, teacher, kept, dlosses], { inputs: [{ shape }] }, { temperature }) {
     const [rows, classes] = shape

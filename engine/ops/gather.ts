@@ -1,17 +1,14 @@
 // Rows of a table by their ids (embedding lookup), and the gradient of the table.
 //
 // An id outside the table gives a row of zeros and adds nothing to the gradient.
-import {
-  gatherCandidates,
-  gatherGradientCandidates,
-  gatherGradientLowering,
-  gatherLaunch,
-} from '../../shaders/gather.ts'
 import { type Spec, isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
 import { apply } from '../tensor.ts'
+
+const kernels = new OnDemand(() => import('../../shaders/gather.ts'))
 
 function needIds(op: string, ids: Spec): void {
   if (ids.dtype !== 'i32') throw new UserError(`${op}: ids are ${showSpec(ids)}, but i32 was expected`)
@@ -40,13 +37,14 @@ defineOp({
     if (!dy || !needs[0]) return []
     return [apply('gatherGradient', [ids, dy], { rows: table.shape[0] }).cast(table.dtype), undefined]
   },
+  kernels,
   lower(context) {
     const [{ shape, dtype }, ids] = context.inputs
     const sizes = { positions: sizeOf(ids.shape), rows: shape[0], width: shape[1] }
     const problem = { ...sizes, dtype }
-    const candidates = gatherCandidates(problem, context.traits)
+    const candidates = kernels.module.gatherCandidates(problem, context.traits)
     const config = context.choose({ kernel: 'gather', sizes, options: { dtype } }, candidates)
-    return { launches: [gatherLaunch(problem, config, context.traits)] }
+    return { launches: [kernels.module.gatherLaunch(problem, config, context.traits)] }
   },
   reference([table, ids], { inputs: [{ shape }] }) {
     const [rows, width] = shape
@@ -77,14 +75,15 @@ defineOp({
     if (!u || !needs[1]) return []
     return [undefined, u.gather(ids).cast(dy.dtype)]
   },
+  kernels,
   lower(context) {
     const [ids, { dtype }] = context.inputs
     const [rows, width] = context.outputs[0].shape
     const sizes = { positions: sizeOf(ids.shape), rows, width }
     const problem = { ...sizes, dtype }
-    const candidates = gatherGradientCandidates(problem, context.traits)
+    const candidates = kernels.module.gatherGradientCandidates(problem, context.traits)
     const config = context.choose({ kernel: 'gatherGradient', sizes, options: { dtype } }, candidates)
-    return gatherGradientLowering(problem, config, context.traits)
+    return kernels.module.gatherGradientLowering(problem, config, context.traits)
   },
   reference([ids, dy], { outputs: [{ shape }] }) {
     const [rows, width] = shape

@@ -1,18 +1,15 @@
 // Layer norm (Ba et al. 2016) over the last axis, and the kernels of its gradients. Statistics, sums and the gradients
 // of gamma and beta are f32 whatever the dtype of x.
 import { UserError } from '../errors.ts'
-import {
-  layerNormCandidates,
-  layerNormLaunch,
-  layerNormParameterCandidates,
-  layerNormParameterLowering,
-} from '../../shaders/layer-norm.ts'
 import { type Lowering, type Spec, isFloat } from '../../shaders/kernel.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply, applyAll } from '../tensor.ts'
 import { gradientOfFormula, sum } from './formula.ts'
 import { asRows, needFloatRows, needSpec } from './rows.ts'
+
+const kernels = new OnDemand(() => import('../../shaders/layer-norm.ts'))
 
 type LayerNormAttributes = { readonly epsilon: number }
 
@@ -67,6 +64,7 @@ defineOp({
     const [dgamma, dbeta] = applyAll('layerNormParameterGradient', [x, mean, rstd, dy])
     return [dx, dgamma.cast(gamma.dtype), dbeta.cast(beta.dtype)]
   },
+  kernels,
   lower: context => lowerRows('layerNorm', context, context.inputs, context.attributes.epsilon),
   reference([x, gamma, beta], specs, { epsilon }) {
     const { rows, width } = asRows(specs.inputs[0])
@@ -96,8 +94,8 @@ function lowerRows(
   const { dtype } = x
   const problem = { kernel, ...sizes, dtype, gammaDtype: gamma.dtype, betaDtype: beta.dtype, epsilon }
   const options = { dtypes: [...new Set([dtype, gamma.dtype, beta.dtype])].join(' ') }
-  const config = choose({ kernel, sizes, options }, layerNormCandidates(problem, traits))
-  return { launches: [layerNormLaunch(problem, config, traits)] }
+  const config = choose({ kernel, sizes, options }, kernels.module.layerNormCandidates(problem, traits))
+  return { launches: [kernels.module.layerNormLaunch(problem, config, traits)] }
 }
 
 // With n = (x − mean)·rstd and g = dy∘gamma: dx = rstd·(g − mean(g) − n·mean(g∘n)) row by row.
@@ -118,6 +116,7 @@ defineOp({
     const dx = column(rstd).mul(g.sub(rowMean(g)).sub(n.mul(rowMean(g.mul(n)))))
     return [dx.reshape(x.shape).cast(x.dtype)]
   }),
+  kernels,
   lower(context) {
     const [x, gamma] = context.inputs
     return lowerRows('layerNormGradient', context, [x, gamma, gamma], 0)
@@ -157,12 +156,16 @@ defineOp({
       .sum(0),
     asMatrix(dy).sum(0),
   ]),
+  kernels,
   lower({ inputs: [x], choose, traits }) {
     const { dtype } = x
     const sizes = asRows(x)
     const problem = { ...sizes, dtype }
     const question = { kernel: 'layerNormParameterGradient', sizes, options: { dtype } }
-    return layerNormParameterLowering(problem, choose(question, layerNormParameterCandidates(problem, traits)))
+    return kernels.module.layerNormParameterLowering(
+      problem,
+      choose(question, kernels.module.layerNormParameterCandidates(problem, traits)),
+    )
   },
   reference([x, mean, rstd, dy], specs) {
     const { rows, width } = asRows(specs.inputs[0])
