@@ -26,10 +26,16 @@ describe('a program', () => {
     expect(project.typeErrors('plain', { module: 'nodenext', target: 'es2022', lib: ['es2022'] })).toBe('')
   })
 
-  test('runs: the example of README, and one that uses each entry point', () => {
+  test('runs: the examples of README, and one that uses each entry point', () => {
     const readme = project.run('plain/readme.js')
     expect(readme.status, readme.stderr).toBe(0)
     expect(readme.stdout).toMatch(/^Float32Array\(2\) \[ 0, 0 \]\n2\.5\n(\d\.\d+(e-\d+)?\n){9}$/)
+    const model = project.run('plain/readme-model.js')
+    expect(model.status, model.stderr).toBe(0)
+    const losses = Array.from(model.stdout.matchAll(/^\d (\d\.\d{3})$/gm), ([, loss]) => Number(loss))
+    expect(losses).toHaveLength(10)
+    expect(losses[9]).toBeLessThan(0.35)
+    expect(model.stdout).toMatch(/\n\d{3,4}\n$/)
     const consumer = project.run('plain/consumer.js')
     expect(consumer.status, consumer.stderr).toBe(0)
     expect(JSON.parse(consumer.stdout)).toEqual({

@@ -67,10 +67,12 @@ export class PackedProject {
     mkdirSync(project.cache)
     const cache = join(root, '.cache')
     if (existsSync(cache)) symlinkSync(cache, join(project.cache, 'tilegrad'), 'junction')
-    // The programs of test/package and the library's example in README.
+    // The programs of test/package and the library's examples in README.
     cpSync(join(root, 'test/package/consumer.ts'), join(project.path, 'consumer.ts'))
     const section = readFileSync(join(root, 'README.md'), 'utf8').split('## As a library')[1]
-    project.write('readme.ts', `${/```ts\n(.*?)```/s.exec(section)?.[1]}\nexport {}\n`)
+    const examples = Array.from(section.matchAll(/```ts\n(.*?)```/gs), ([, code]) => code)
+    for (const [i, name] of ['readme', 'readme-model'].entries())
+      project.write(`${name}.ts`, `${examples[i]}\nexport {}\n`)
     return project
   }
 
@@ -95,7 +97,7 @@ export class PackedProject {
     return { status, stdout, stderr }
   }
 
-  /** Compiles its two programs with the strictest settings and these into the folder `name`. Gives the errors. */
+  /** Compiles its programs with the strictest settings and these into the folder `name`. Gives the errors. */
   typeErrors(name: string, settings: Readonly<Record<string, unknown>>): string {
     const compilerOptions = {
       strict: true,
@@ -108,8 +110,9 @@ export class PackedProject {
       outDir: join(this.path, name),
       ...settings,
     }
-    this.write(`${name}.json`, JSON.stringify({ compilerOptions, files: ['consumer.ts', 'readme.ts', `${name}.d.ts`] }))
-    // Without the DOM nothing declares the console, which both programs use.
+    const files = ['consumer.ts', 'readme.ts', 'readme-model.ts', `${name}.d.ts`]
+    this.write(`${name}.json`, JSON.stringify({ compilerOptions, files }))
+    // Without the DOM nothing declares the console, which all programs use.
     const hasDom = JSON.stringify(settings.lib).includes('dom')
     this.write(`${name}.d.ts`, hasDom ? '' : 'declare var console: { log(...values: unknown[]): void }\n')
     return this.compile('-p', `${name}.json`)
