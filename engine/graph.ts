@@ -4,6 +4,7 @@
 import type { Epilogue } from '../shaders/epilogue.ts'
 import type { UniformScalar } from '../shaders/expression.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
+import type { Fold } from '../shaders/reduce.ts'
 import { UserError } from './errors.ts'
 import type { OnDemand } from './on-demand.ts'
 import type { Tensor } from './tensor.ts'
@@ -122,7 +123,7 @@ export interface ViewOp<A extends Attributes = Attributes> extends OpBase<A> {
 /** Reduces axes of its input, an expression that may be fused into it. Reduced axes have length 1 in the output. */
 export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'reduce'
-  readonly fold: 'sum' | 'max' | 'min'
+  readonly fold: Fold
   /** The axes that are reduced, as numbers from 0 to rank − 1. */
   axes(attributes: A): readonly number[]
   reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]

@@ -5,6 +5,8 @@ import './ops/activations.ts'
 import './ops/bits.ts'
 import './ops/views.ts'
 import './ops/reduce.ts'
+import './ops/statistics.ts'
+import './ops/scan.ts'
 import './ops/concat.ts'
 import './ops/dropout.ts'
 import './ops/matmul.ts'
@@ -29,11 +31,22 @@ export { eye, linspace, oneHot } from './ops/coordinates.ts'
 export { concat } from './ops/concat.ts'
 export { stack } from './ops/arrange.ts'
 export { einsum } from './ops/einsum.ts'
+export { linearScan } from './ops/scan.ts'
 export { dropout } from './ops/dropout.ts'
 export { attention } from './ops/attention.ts'
 export { crossEntropy } from './ops/cross-entropy.ts'
 export { divergence } from './ops/divergence.ts'
 export { loraLinear } from './ops/lora.ts'
+export {
+  type CrossEntropyOptions,
+  type LossOptions,
+  bceWithLogitsLoss,
+  crossEntropyLoss,
+  huberLoss,
+  klDivLoss,
+  l1Loss,
+  mseLoss,
+} from './losses.ts'
 export { grad } from './autodiff.ts'
 export { type Compiled, type CompileOptions, compile, currentTrace, readAll } from './evaluate.ts'
 export { Fixed, type Passed, type Tree, fixed } from './tree.ts'

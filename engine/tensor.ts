@@ -16,6 +16,11 @@ export type Operand = Tensor | number
 /** One number (an axis, usually) or several. */
 export type Axes = number | readonly number[]
 
+export interface ScanOptions {
+  readonly exclusive?: boolean
+  readonly reverse?: boolean
+}
+
 /** An op's attributes as arguments: optional if all of them are. */
 type AttributesOf<N extends OpName> = NoAttributes extends OpAttributes[N]
   ? [attributes?: OpAttributes[N]]
@@ -135,11 +140,7 @@ export class Tensor {
   /** Floats: the angle of the points (other, this), from −π to π. */
   declare readonly atan2: (other: Operand) => Tensor
   /** min(max(x, min), max), gradients as theirs; a bound left out does not limit. Throws a UserError without bounds. */
-  clamp(min?: Operand, max?: Operand): Tensor {
-    if (min === undefined && max === undefined) throw new UserError('clamp: neither min nor max is given')
-    const above = min === undefined ? this : this.maximum(min)
-    return max === undefined ? above : above.minimum(max)
-  }
+  declare readonly clamp: (min?: Operand, max?: Operand) => Tensor
 
   // Comparisons give u32 0 or 1, in the broadcast shape.
   declare readonly equal: (other: Operand) => Tensor
@@ -156,26 +157,16 @@ export class Tensor {
   declare readonly isNaN: () => Tensor
 
   // Logic of what is 0 and what is not (NaN is not), of any dtype: u32 0 or 1, in the broadcast shape.
-  logicalAnd(other: Operand): Tensor {
-    return this.notEqual(0).bitwiseAnd(lift('logicalAnd', other, this.dtype).notEqual(0))
-  }
-  logicalOr(other: Operand): Tensor {
-    return this.notEqual(0).bitwiseOr(lift('logicalOr', other, this.dtype).notEqual(0))
-  }
-  logicalXor(other: Operand): Tensor {
-    return this.notEqual(0).bitwiseXor(lift('logicalXor', other, this.dtype).notEqual(0))
-  }
-  logicalNot(): Tensor {
-    return this.equal(0)
-  }
+  declare readonly logicalAnd: (other: Operand) => Tensor
+  declare readonly logicalOr: (other: Operand) => Tensor
+  declare readonly logicalXor: (other: Operand) => Tensor
+  declare readonly logicalNot: () => Tensor
 
   // Operations on the bits of i32 or u32, broadcast. A UserError is thrown for floats.
   declare readonly bitwiseAnd: (other: Operand) => Tensor
   declare readonly bitwiseOr: (other: Operand) => Tensor
   declare readonly bitwiseXor: (other: Operand) => Tensor
-  bitwiseNot(): Tensor {
-    return this.bitwiseXor(this.dtype === 'u32' ? 0xffffffff : -1)
-  }
+  declare readonly bitwiseNot: () => Tensor
   /** Shifted by `other` bits; by 32 or more (or a negative number) 0. */
   declare readonly leftShift: (other: Operand) => Tensor
   /** Shifted by `other` bits, i32 with its sign; by 32 or more (or a negative number) 0, or −1 for a negative i32. */
@@ -193,9 +184,7 @@ export class Tensor {
   declare readonly log: () => Tensor
   /** The logarithm to base 2: whole numbers of powers of 2. */
   declare readonly log2: () => Tensor
-  log10(): Tensor {
-    return this.log().mul(Math.LOG10E)
-  }
+  declare readonly log10: () => Tensor
   /** log(1 + x), exact near 0. */
   declare readonly log1p: () => Tensor
   declare readonly sqrt: () => Tensor
@@ -225,45 +214,26 @@ export class Tensor {
   // Activation functions, of floats.
   declare readonly sigmoid: () => Tensor
   /** log σ(x), which does not overflow. */
-  logSigmoid(): Tensor {
-    return this.neg().softplus().neg()
-  }
+  declare readonly logSigmoid: () => Tensor
   declare readonly relu: () => Tensor
   /** min(max(x, 0), 6). */
-  relu6(): Tensor {
-    return this.greaterEqual(6).where(6, this.relu())
-  }
-  /** x where it is positive, else slope·x; a tensor as slope is PReLU (He et al. 2015), and has a gradient. */
-  leakyRelu(slope: Operand = 0.01): Tensor {
-    return apply('prelu', [this, lift('leakyRelu', slope, this.dtype)])
-  }
-  /** x where it is positive, else alpha·(eˣ − 1) (Clevert et al. 2016). */
-  elu(alpha: Operand = 1): Tensor {
-    return apply('elu', [this, lift('elu', alpha, this.dtype)])
-  }
+  declare readonly relu6: () => Tensor
+  /** x where it is positive, else slope·x (0.01 by default). A tensor as slope has a gradient: PReLU (He et al. 2015). */
+  declare readonly leakyRelu: (slope?: Operand) => Tensor
+  /** x where it is positive, else alpha·(eˣ − 1), with alpha 1 by default (Clevert et al. 2016). */
+  declare readonly elu: (alpha?: Operand) => Tensor
   /** ELU scaled so that activations normalise themselves (Klambauer et al. 2017). */
-  selu(): Tensor {
-    return this.elu(1.6732632423543772).mul(1.0507009873554805)
-  }
-  /** log(1 + exp(beta·x)) ÷ beta, a smooth relu. */
-  softplus(beta = 1): Tensor {
-    if (beta === 1) return apply('softplus', [this])
-    return apply('softplus', [this.mul(beta)]).div(beta)
-  }
+  declare readonly selu: () => Tensor
+  /** log(1 + exp(beta·x)) ÷ beta, a smooth relu; beta is 1 by default. */
+  declare readonly softplus: (beta?: number) => Tensor
   /** x·σ(x), also called swish (Elfwing et al. 2018). */
   declare readonly silu: () => Tensor
   /** x·tanh(softplus(x)) (Misra 2019). */
-  mish(): Tensor {
-    return this.mul(this.softplus().tanh())
-  }
+  declare readonly mish: () => Tensor
   /** min(max(x + 3, 0), 6) ÷ 6. */
-  hardSigmoid(): Tensor {
-    return this.add(3).relu6().div(6)
-  }
+  declare readonly hardSigmoid: () => Tensor
   /** x·hardSigmoid(x) (Howard et al. 2019). */
-  hardSwish(): Tensor {
-    return this.mul(this.hardSigmoid())
-  }
+  declare readonly hardSwish: () => Tensor
   /** GELU (Hendrycks & Gimpel 2016): x·Φ(x) exactly, or its tanh approximation. */
   gelu(approximate: 'none' | 'tanh' = 'none'): Tensor {
     return apply(approximate === 'tanh' ? 'geluTanh' : 'gelu', [this])
@@ -291,12 +261,46 @@ export class Tensor {
   min(axes?: Axes, keepDims = false): Tensor {
     return reduce('min', this, axes, keepDims)
   }
+  /** The product; integers keep their low 32 bits. */
+  prod(axes?: Axes, keepDims = false): Tensor {
+    return reduce('prod', this, axes, keepDims)
+  }
+  /** i32: the index along an axis (of the flattened tensor without one) of the first largest element; NaN is largest. */
+  argmax(axis?: number, keepDims = false): Tensor {
+    return reduce('argmax', this, axis, keepDims)
+  }
+  /** i32: the index of the first smallest element, as `argmax`; NaN is smallest. */
+  argmin(axis?: number, keepDims = false): Tensor {
+    return reduce('argmin', this, axis, keepDims)
+  }
+  /** u32 1 where any element is not 0 (NaN is not), else 0. */
+  declare readonly any: (axes?: Axes, keepDims?: boolean) => Tensor
+  /** u32 1 where no element is 0, else 0. */
+  declare readonly all: (axes?: Axes, keepDims?: boolean) => Tensor
   /** Of floats, summed in f32. Throws a UserError on integers. */
   mean(axes?: Axes, keepDims = false): Tensor {
     if (!isFloat(this.dtype)) throw new UserError(`mean takes floats, not ${this.dtype}`)
     const sum = this.cast('f32').sum(axes, keepDims)
     return sum.mul(sum.size / this.size).cast(this.dtype)
   }
+  // These take floats, and compute in f32.
+  /** log Σ eˣ, which does not overflow. */
+  declare readonly logSumExp: (axes?: Axes, keepDims?: boolean) => Tensor
+  /** Σ (x − mean)² ÷ (n − correction): with Bessel's correction 1 by default. */
+  declare readonly variance: (axes?: Axes, keepDims?: boolean, correction?: number) => Tensor
+  /** The root of the variance. Its gradient is 0 where it is 0. */
+  declare readonly std: (axes?: Axes, keepDims?: boolean, correction?: number) => Tensor
+  /**
+   * (Σ |x|^order)^(1 ÷ order), the Euclidean norm by default; the largest or smallest |x| for ±∞, the number of elements
+   * other than 0 for 0. The gradient of the Euclidean norm is 0 where it is 0.
+   */
+  declare readonly norm: (axes?: Axes, keepDims?: boolean, order?: number) => Tensor
+
+  // Scans along an axis. `exclusive`: of the elements before each; `reverse`: from the end of the axis.
+  /** Running sums (f16 is summed in f32). Integers keep their low 32 bits. */
+  declare readonly cumsum: (axis: number, options?: ScanOptions) => Tensor
+  /** Running products, as `cumsum`. */
+  declare readonly cumprod: (axis: number, options?: ScanOptions) => Tensor
 
   // The same elements in another shape. Each throws a UserError on arguments that don't fit.
   /** One length may be −1, and is inferred from the others. */
@@ -415,7 +419,8 @@ export function scalar(number: number, dtype: DType = 'f32'): Tensor {
   return lift('scalar', number, dtype)
 }
 
-function lift(name: string, operand: Operand, dtype: DType): Tensor {
+/** An operand as a tensor: a number becomes a scalar of `dtype`. Throws a UserError, named after the op, if it can't. */
+export function lift(name: string, operand: Operand, dtype: DType): Tensor {
   if (operand instanceof Tensor) return operand
   needRepresentable(operand, dtype, `${name}: `)
   return apply('scalar', [], { number: operand, dtype })
@@ -450,7 +455,8 @@ addMethods(binary, 'add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'mod
 addMethods(binary, 'equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual')
 addMethods(binary, 'bitwiseAnd', 'bitwiseOr', 'bitwiseXor', 'leftShift', 'rightShift')
 
-function reduce(name: 'sum' | 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
+type Reduction = 'sum' | 'prod' | 'max' | 'min' | 'argmax' | 'argmin'
+function reduce(name: Reduction, x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
   const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes
   const reduced = normalizeAxes(name, list, x.rank).sort((a, b) => a - b)
   const kept = apply(name, [x], { axes: reduced })

@@ -1,8 +1,8 @@
 // The losses of fine-tuning tasks, as PyTorch defines them. Each gives a loss for every row and the weight with which
 // that row counts; the loss of a batch is Σ losses ÷ Σ weights. A row that does not count (padding, an ignored label)
 // has loss and weight 0.
-import { crossEntropy, scalar, tensor } from '../engine/index.ts'
-import { UserError } from '../engine/errors.ts'
+import { bceWithLogitsLoss, needSmoothing, weightedCrossEntropy } from '../engine/losses.ts'
+import type * as engine from '../engine/losses.ts'
 import type { Tensor } from '../engine/tensor.ts'
 
 /** Label of a row that the loss does not count. */
@@ -15,50 +15,15 @@ export interface RowLosses {
   readonly weights: Tensor
 }
 
-export interface CrossEntropyOptions {
-  /** A factor for each class; 1 for all when left out. */
-  readonly classWeights?: readonly number[]
-  /** Share of the target that is spread evenly over all classes, 0 to below 1 (Szegedy et al. 2016). */
-  readonly labelSmoothing?: number
-}
-
-function checkSmoothing(smoothing: number): void {
-  if (!(smoothing >= 0 && smoothing < 1)) {
-    throw new UserError(`label smoothing must be at least 0 and below 1, not ${smoothing}`)
-  }
-}
-
-function checkWeights(weights: readonly number[] | undefined, classes: number): void {
-  if (!weights) return
-  if (weights.length !== classes) throw new UserError(`${weights.length} class weights for ${classes} classes`)
-  const bad = weights.find(weight => !Number.isFinite(weight) || weight < 0)
-  if (bad !== undefined) throw new UserError(`a class weight must be a finite number of at least 0, not ${bad}`)
-}
+export type CrossEntropyOptions = Pick<engine.CrossEntropyOptions, 'classWeights' | 'labelSmoothing'>
 
 /**
  * Cross-entropy of logits f32 [rows, classes] with labels i32 [rows], where a label of −100 does not count.
  * Σ losses ÷ Σ weights equals `torch.nn.functional.cross_entropy` with the same `weight` and `label_smoothing`.
  * @throws UserError on class weights of another length, and on a smoothing outside [0, 1)
  */
-export function classificationLoss(
-  logits: Tensor,
-  labels: Tensor,
-  { classWeights, labelSmoothing = 0 }: CrossEntropyOptions = {},
-): RowLosses {
-  const [rows, classes] = logits.shape
-  checkSmoothing(labelSmoothing)
-  checkWeights(classWeights, classes)
-  const counts = labels.notEqual(scalar(IGNORED, 'i32'))
-  const table = classWeights && tensor(Float32Array.from(classWeights), [classes])
-  const ones = counts.cast('f32')
-  const weights = table ? table.reshape([classes, 1]).gather(labels.maximum(0)).reshape([rows]).mul(ones) : ones
-  const plain = crossEntropy(logits, labels, IGNORED)
-  const sharp = table ? plain.mul(weights) : plain
-  if (labelSmoothing === 0) return { losses: sharp, weights }
-  const negative = logits.logSoftmax().neg()
-  const spread = (table ? negative.mul(table) : negative).sum(1).mul(ones)
-  return { losses: sharp.mul(1 - labelSmoothing).add(spread.mul(labelSmoothing / classes)), weights }
-}
+export const classificationLoss = (logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): RowLosses =>
+  weightedCrossEntropy(logits, labels, { ...options, ignoreIndex: IGNORED })
 
 export interface BinaryOptions {
   /** A factor for the positive part of each label (PyTorch's `pos_weight`); 1 for all when left out. */
@@ -79,17 +44,9 @@ export function multiLabelLoss(
   counts: Tensor,
   { positiveWeights, labelSmoothing = 0 }: BinaryOptions = {},
 ): RowLosses {
-  checkSmoothing(labelSmoothing)
-  checkWeights(positiveWeights, logits.shape[1])
+  needSmoothing(labelSmoothing)
   const wanted = labelSmoothing === 0 ? targets : targets.mul(1 - labelSmoothing).add(labelSmoothing / 2)
-  // softplus(x) = max(x, 0) + log(1 + exp(−|x|)), which neither overflows nor cancels.
-  const tail = logits.abs().neg().exp().add(1).log()
-  const whenPositive = logits.neg().relu().add(tail)
-  const whenNegative = logits.relu().add(tail)
-  const factor = positiveWeights
-    ? wanted.mul(tensor(Float32Array.from(positiveWeights), [positiveWeights.length]))
-    : wanted
-  const each = factor.mul(whenPositive).add(wanted.neg().add(1).mul(whenNegative))
+  const each = bceWithLogitsLoss(logits, wanted, { positiveWeights, reduction: 'none' })
   return { losses: each.mean(1).mul(counts), weights: counts }
 }
 

@@ -2,21 +2,24 @@
 // shares are folded the same way. Every thread sums its share in a fixed order, so a result has the same bits each
 // time.
 //
-// Long sums are sums of blocks (blocks.ts), in steps of four. A maximum or minimum is NaN if any of the numbers is.
+// Long sums are sums of blocks (blocks.ts), in steps of four. A maximum or minimum is NaN if any of the numbers is. The
+// place of one is found by keys: unsigned numbers in the order of the elements, of which equal ones keep the first place.
 import { Scalars, addressOf, coordinatesOf, mergeAxes } from './addressing.ts'
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Body, addScalars, copied, drawOne, inputsOf, loadInputs, mentions } from './expression.ts'
-import type { Launch, Lowering, Slot, Traits, View } from './kernel.ts'
+import type { DType, Launch, Lowering, Slot, Traits, View } from './kernel.ts'
 import { input, output, rowMajorStrides, sizeOf, spread, temporary } from './kernel.ts'
 import { functionsText } from './math.ts'
 import { type ScalarType, Shader, computed, narrowed, paragraphs, wgsl, written } from './wgsl.ts'
 
-export type Fold = 'sum' | 'max' | 'min'
+export type Fold = 'sum' | 'prod' | 'max' | 'min' | 'argmax' | 'argmin'
 
 /** Folds `body` over `axes` of the iteration space `shape`; inputs are views broadcast to `shape`. */
 export interface ReduceProblem {
   readonly label: string
   readonly fold: Fold
+  /** Of the elements. The output has it, too, except that places are i32. */
+  readonly dtype: DType
   readonly shape: readonly number[]
   readonly axes: readonly number[]
   readonly inputs: readonly View[]
@@ -42,7 +45,7 @@ export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering
   const reduced = sizeOf(problem.axes.map(axis => problem.shape[axis]))
   const launches: Launch[] = []
   const temporaries: { shape: number[]; dtype: ScalarType }[] = []
-  const dtype = computed(problem.output.dtype)
+  const partials = partialsOf(problem)
   let current: ReduceProblem = problem
   let left = reduced
   for (;;) {
@@ -50,39 +53,65 @@ export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering
     const useful = Math.min(Math.ceil(busy / outputs), Math.floor(left / LEAST_SHARE))
     const shares = Math.max(1, useful, Math.ceil(left / MOST_SHARE))
     const last = shares === 1
-    const shareView: View = { shape: [shares, outputs], dtype, strides: [outputs, 1], offset: 0 }
+    const before = temporaries.length - partials.length
     const slots = {
-      ...inputsOf(current.inputs, (_, k) => (launches.length === 0 ? input(k) : temporary(temporaries.length - 1))),
-      out: last ? output(0) : temporary(temporaries.length),
+      ...inputsOf(current.inputs, (_, k) => (launches.length === 0 ? input(k) : temporary(before + k))),
+      ...(last
+        ? { out: output(0) }
+        : Object.fromEntries(partials.map(({ name }, k) => [name, temporary(temporaries.length + k)]))),
     }
-    launches.push(
-      reduceLaunch({ ...current, output: last ? problem.output : shareView }, shares, outputs, left, traits, slots),
-    )
+    const sizes = { shares, outputs, reduced: left }
+    launches.push(reduceLaunch(current, { sizes, isFirst: launches.length === 0, isLast: last, slots }, traits))
     if (last) return { launches, temporaries }
-    temporaries.push({ shape: [shares, outputs], dtype })
+    temporaries.push(...partials.map(({ dtype }) => ({ shape: [shares, outputs], dtype })))
     current = {
+      ...problem,
       label: `${problem.label} shares`,
-      fold: problem.fold,
       shape: [shares, outputs],
       axes: [0],
-      inputs: [shareView],
-      output: problem.output,
+      inputs: partials.map(({ dtype }) => ({ shape: [shares, outputs], dtype, strides: [outputs, 1], offset: 0 })),
       body: copied,
     }
     left = shares
   }
 }
 
-function reduceLaunch(
-  problem: ReduceProblem,
-  shares: number,
-  outputs: number,
-  reduced: number,
-  traits: Traits,
-  slots: Readonly<Record<string, Slot>>,
-): Launch {
+/** What a share gives, by the names of its buffers: its fold, or the key of the element that it found and its place. */
+interface Partial {
+  readonly name: string
+  readonly dtype: ScalarType
+}
+
+function partialsOf({ fold, dtype }: ReduceProblem): readonly Partial[] {
+  if (!isPlace(fold)) return [{ name: 'out', dtype: computed(dtype) }]
+  return [
+    { name: 'keys', dtype: 'u32' },
+    { name: 'places', dtype: 'u32' },
+  ]
+}
+
+const isPlace = (fold: Fold): fold is 'argmax' | 'argmin' => fold === 'argmax' || fold === 'argmin'
+
+/** One pass of a reduction. */
+interface Pass {
+  readonly sizes: { readonly shares: number; readonly outputs: number; readonly reduced: number }
+  /** Whether it reads elements rather than what shares gave, and stores outputs rather than shares. */
+  readonly isFirst: boolean
+  readonly isLast: boolean
+  readonly slots: Readonly<Record<string, Slot>>
+}
+
+/** How a thread folds its share: what it calls, statements, and what it stores, by the buffers' names. */
+interface Folding {
+  readonly helpers?: readonly string[]
+  readonly loop: string
+  readonly stored: Readonly<Record<string, string>>
+}
+
+function reduceLaunch(problem: ReduceProblem, { sizes: counts, isFirst, isLast, slots }: Pass, traits: Traits): Launch {
   const { label, inputs, shape, body, fold, output: out } = problem
-  const type = computed(out.dtype)
+  const { shares, outputs, reduced } = counts
+  const type = computed(problem.dtype)
   // The last operand is the iteration space itself: its strides give the element's linear number.
   const { sizes, strides, groups } = mergeAxes(
     shape,
@@ -103,39 +132,48 @@ function reduceLaunch(
   const needsIndex = body.draws.length > 0 || mentions(body, 'i')
   const index = needsIndex ? [`let i = ${addressOf(inputs.length, 0, strides[inputs.length], uniforms)};`] : []
   addScalars(body, uniforms)
-  const offset = out.offset === 0 ? '' : ` + ${uniforms.add('out_offset', out.offset)}`
+  const offset = !isLast || out.offset === 0 ? '' : ` + ${uniforms.add('out_offset', out.offset)}`
   const element = [...inner, ...loads, ...index, ...drawOne(body), ...body.lines, `let value = ${body.result};`]
   const long = fold === 'sum' && type === 'f32' && Math.ceil(reduced / shares) > LONG_SUM
   const names = axesOf(0).map(axis => `c${axis}`)
   const parameters = ['k: u32', ...names.map(name => `${name}: u32`)].join(', ')
   const call = (of: string, k: string): string => `${of}(${[k, ...names].join(', ')})`
-  const loop =
-    fold !== 'sum'
-      ? extreme(fold, type, element)
-      : long
-        ? blockedSum({
-            index: 'k',
-            begin: 'share',
-            end: 'u.reduced',
-            step: '4u * u.shares',
-            sums: [['total', call('sum4', 'k')]],
-            type,
-            body: [],
-            blocks: BLOCKS,
-          })
-        : wgsl`
-      var total: ${type};
-      for (var k = share; k < u.reduced; k += u.shares) {
-        ${element}
-        total += value;
-      }
-    `
+  const stored = { out: isLast ? narrowed('total', out.dtype) : 'total' }
+  const folding: Folding = isPlace(fold)
+    ? placeOf(fold, type, element, isFirst, isLast)
+    : fold === 'max' || fold === 'min'
+      ? { loop: extreme(fold, type, element), stored }
+      : {
+          stored,
+          loop: long
+            ? blockedSum({
+                index: 'k',
+                begin: 'share',
+                end: 'u.reduced',
+                step: '4u * u.shares',
+                sums: [['total', call('sum4', 'k')]],
+                type,
+                body: [],
+                blocks: BLOCKS,
+              })
+            : wgsl`
+              var total: ${type}${fold === 'prod' && ' = 1'};
+              for (var k = share; k < u.reduced; k += u.shares) {
+                ${element}
+                total ${fold === 'prod' ? '*' : '+'}= value;
+              }
+            `,
+        }
+  const given = isLast ? [{ name: 'out', dtype: out.dtype }] : partialsOf(problem)
   const shader = new Shader({
     title: `reduce ${label}: one thread per output and share, ${fold} of every shares-th element${long ? ', in blocks' : ''}`,
-    bindings: { ...inputsOf(inputs, ({ dtype }) => dtype), out: written(out.dtype) },
+    bindings: {
+      ...inputsOf(inputs, ({ dtype }) => dtype),
+      ...Object.fromEntries(given.map(({ name, dtype }) => [name, written(dtype)])),
+    },
     uniforms: uniforms.types,
     code: paragraphs(
-      functionsText(body.helpers),
+      functionsText([...new Set([...body.helpers, ...(folding.helpers ?? [])])]),
       long &&
         wgsl`
         fn element(${parameters}) -> f32 {
@@ -163,8 +201,8 @@ function reduceLaunch(
           let o = thread % u.outputs;
           let share = thread / u.outputs;
           ${outer}
-          ${loop}
-          out[thread${offset}] = ${narrowed('total', out.dtype)};
+          ${folding.loop}
+          ${Object.entries(folding.stored).map(([name, value]) => `${name}[thread${offset}] = ${value};`)}
         }
       `,
     ),
@@ -192,4 +230,40 @@ function extreme(fold: 'max' | 'min', type: ScalarType, element: readonly string
     }
     ${float && 'total = bitcast<f32>(select(bitcast<u32>(total), magnitude, magnitude > 0x7f800000u));'}
   `
+}
+
+/**
+ * The place of the largest or least element of a share, the first of equal ones; NaN is before all others. Keys order
+ * the elements, since comparisons of floats lose NaN; of a later pass, x0 and x1 are the keys and places of shares.
+ */
+function placeOf(
+  fold: 'argmax' | 'argmin',
+  type: ScalarType,
+  element: readonly string[],
+  isFirst: boolean,
+  isLast: boolean,
+): Folding {
+  const sign = fold === 'argmin'
+  const ordered = {
+    f32: `order_key(${sign ? '-' : ''}value)`,
+    i32: `(bitcast<u32>(${sign ? '~' : ''}value) ^ 0x80000000u)`,
+    u32: `${sign ? '~' : ''}value`,
+  }[type]
+  return {
+    helpers: isFirst && type === 'f32' ? ['order_key'] : [],
+    loop: wgsl`
+      var best = 0u;
+      var place = 0u;
+      for (var k = share; k < u.reduced; k += u.shares) {
+        ${element}
+        let key = ${isFirst ? ordered : 'value'};
+        let at = ${isFirst ? 'k' : 'x1'};
+        if (k == share || key > best || (key == best && at < place)) {
+          best = key;
+          place = at;
+        }
+      }
+    `,
+    stored: isLast ? { out: 'i32(place)' } : { keys: 'best', places: 'place' },
+  }
 }

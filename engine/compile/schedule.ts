@@ -177,6 +177,7 @@ class Scheduler {
     const reduction = {
       label: `${op.name} ${label}`.trimEnd(),
       fold: op.fold,
+      dtype: reduced.view.dtype,
       shape,
       axes: op.axes(node.attributes),
       inputs: bound.map(b => b.view),

@@ -1,5 +1,5 @@
-// Activation functions. Those that are a formula of others are methods of Tensor alone (hardSwish, mish, selu …).
-import { type Tensor, apply, scalar } from '../tensor.ts'
+// Activation functions. Those that are a formula of others are methods of Tensor alone.
+import { type Tensor, apply, defineMethods, lift, scalar } from '../tensor.ts'
 import { type Row, defineRows } from './elementwise.ts'
 import { normalCdf64 } from './erf.ts'
 
@@ -118,3 +118,34 @@ function geluDerivative(x: Tensor): Tensor {
 function siluDerivative(x: Tensor): Tensor {
   return apply('siluDerivative', [x])
 }
+
+defineMethods({
+  logSigmoid() {
+    return this.neg().softplus().neg()
+  },
+  relu6() {
+    return this.greaterEqual(6).where(6, this.relu())
+  },
+  leakyRelu(slope = 0.01) {
+    return apply('prelu', [this, lift('leakyRelu', slope, this.dtype)])
+  },
+  elu(alpha = 1) {
+    return apply('elu', [this, lift('elu', alpha, this.dtype)])
+  },
+  selu() {
+    return this.elu(1.6732632423543772).mul(1.0507009873554805)
+  },
+  softplus(beta = 1) {
+    if (beta === 1) return apply('softplus', [this])
+    return apply('softplus', [this.mul(beta)]).div(beta)
+  },
+  mish() {
+    return this.mul(this.softplus().tanh())
+  },
+  hardSigmoid() {
+    return this.add(3).relu6().div(6)
+  },
+  hardSwish() {
+    return this.mul(this.hardSigmoid())
+  },
+})

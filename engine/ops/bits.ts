@@ -1,4 +1,5 @@
-// Operations on the bits of integers. Logical ones are methods of Tensor: of comparisons with 0.
+// Operations on the bits of integers, and logic, which is operations on the bits of comparisons with 0.
+import { defineMethods, lift } from '../tensor.ts'
 import { type Row, defineRows } from './elementwise.ts'
 
 declare module '../graph.ts' {
@@ -32,3 +33,21 @@ const operations = {
 } satisfies Record<string, Row>
 
 defineRows(operations, 'integers')
+
+defineMethods({
+  bitwiseNot() {
+    return this.bitwiseXor(this.dtype === 'u32' ? 0xffffffff : -1)
+  },
+  logicalAnd(other) {
+    return this.notEqual(0).bitwiseAnd(lift('logicalAnd', other, this.dtype).notEqual(0))
+  },
+  logicalOr(other) {
+    return this.notEqual(0).bitwiseOr(lift('logicalOr', other, this.dtype).notEqual(0))
+  },
+  logicalXor(other) {
+    return this.notEqual(0).bitwiseXor(lift('logicalXor', other, this.dtype).notEqual(0))
+  },
+  logicalNot() {
+    return this.equal(0)
+  },
+})

@@ -3,7 +3,8 @@
 //
 // Relative errors in f32 are at most 1e-5 wherever the result is a normal number, mostly 3e-7 (shaders/math/;
 // test/shaders/math.test.ts). Only pow's grows with the exponent of its result.
-import { scalar } from '../tensor.ts'
+import { UserError } from '../errors.ts'
+import { defineMethods, scalar } from '../tensor.ts'
 import { type Row, defineRows } from './elementwise.ts'
 import { erf64 } from './erf.ts'
 
@@ -167,6 +168,12 @@ const functions = {
     costly: true,
     gradients: [({ a, dy }) => dy.mul(a.square().neg().exp()).mul(2 / Math.sqrt(Math.PI))],
   },
+  // x²/2 up to |x| = 1, then |x| − 1/2.
+  huber: {
+    wgsl: a => `select(abs(${a}) - 0.5, 0.5 * ${a} * ${a}, abs(${a}) <= 1.0)`,
+    value: a => (Math.abs(a) <= 1 ? 0.5 * a * a : Math.abs(a) - 0.5),
+    gradients: [({ a, dy }) => dy.mul(a.clamp(-1, 1))],
+  },
   floor: rounded('floor', Math.floor),
   ceil: rounded('ceil', Math.ceil),
   round: rounded('round', roundEven),
@@ -174,3 +181,14 @@ const functions = {
 } satisfies Record<string, Row>
 
 defineRows(functions, 'floats')
+
+defineMethods({
+  log10() {
+    return this.log().mul(Math.LOG10E)
+  },
+  clamp(min, max) {
+    if (min === undefined && max === undefined) throw new UserError('clamp: neither min nor max is given')
+    const above = min === undefined ? this : this.maximum(min)
+    return max === undefined ? above : above.minimum(max)
+  },
+})

@@ -1,4 +1,6 @@
-// Sums, maxima and minima over axes. The ops keep reduced axes with length 1; `Tensor` drops them by default.
+// Sums, products, maxima and minima over axes, and the places of these. The ops keep reduced axes with length 1; `Tensor`
+// drops them by default.
+import { isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type GradientContext, type ReduceOp, defineOp } from '../graph.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
@@ -7,10 +9,12 @@ import { broadcastView, contiguousView, offsetsOf } from '../view.ts'
 
 type Axes = { readonly axes: readonly number[] }
 type Fold = ReduceOp['fold']
+type Place = 'argmax' | 'argmin'
 
 /** A maximum or minimum is NaN if any element is. */
-const folds: Record<Fold, { start: number; step: (total: number, value: number) => number }> = {
+const folds: Record<Exclude<Fold, Place>, { start: number; step: (total: number, value: number) => number }> = {
   sum: { start: 0, step: (total, value) => total + value },
+  prod: { start: 1, step: (total, value) => total * value },
   max: { start: -Infinity, step: Math.max },
   min: { start: Infinity, step: Math.min },
 }
@@ -19,23 +23,28 @@ declare module '../graph.ts' {
   interface OpAttributes extends Record<Fold, Axes> {}
 }
 
-function reduction(fold: Fold, gradient: (context: GradientContext<Axes>) => (Tensor | undefined)[]): void {
+const isPlace = (fold: Fold): fold is Place => fold === 'argmax' || fold === 'argmin'
+
+function reduction(fold: Fold, gradient?: (context: GradientContext<Axes>) => (Tensor | undefined)[]): void {
   defineOp({
     name: fold,
     kind: 'reduce',
     fold,
     axes: ({ axes }) => axes,
-    rounding: fold === 'sum' ? undefined : 'none',
+    rounding: fold === 'sum' || fold === 'prod' ? undefined : 'none',
     infer: ([x], { axes }) => {
       if (axes.some(axis => axis >= x.shape.length))
         throw new UserError(`${fold}: ${showSpec(x)} has no axis ${axes.join(', ')}`)
-      return [{ shape: x.shape.map((n, i) => (axes.includes(i) ? 1 : n)), dtype: x.dtype }]
+      return [{ shape: x.shape.map((n, i) => (axes.includes(i) ? 1 : n)), dtype: isPlace(fold) ? 'i32' : x.dtype }]
     },
     gradient,
     reference: ([x], { inputs: [spec], outputs: [out] }) => {
-      const { start, step } = folds[fold]
-      const result = new Float64Array(sizeOf(out.shape)).fill(start)
-      offsetsOf(broadcastView(contiguousView(out), spec.shape)).forEach((at, i) => {
+      const outputs = offsetsOf(broadcastView(contiguousView(out), spec.shape))
+      const result = new Float64Array(sizeOf(out.shape))
+      if (isPlace(fold)) return [placesOf(fold, x, outputs, result)]
+      const { start, step } = fold === 'prod' && !isFloat(out.dtype) ? { start: 1, step: Math.imul } : folds[fold]
+      result.fill(start)
+      outputs.forEach((at, i) => {
         result[at] = step(result[at], x[i])
       })
       return [out.dtype === 'i32' ? result.map(n => n | 0) : out.dtype === 'u32' ? result.map(n => n >>> 0) : result]
@@ -43,7 +52,39 @@ function reduction(fold: Fold, gradient: (context: GradientContext<Axes>) => (Te
   })
 }
 
+/** Into `result`: the number of the first largest or least element among those of each output; NaN is before all. */
+function placesOf(fold: Place, x: Float64Array, outputs: Uint32Array, result: Float64Array): Float64Array {
+  const best = new Float64Array(result.length)
+  const counts = new Float64Array(result.length)
+  outputs.forEach((at, i) => {
+    const isBetter = Number.isNaN(x[i])
+      ? !Number.isNaN(best[at])
+      : fold === 'argmax'
+        ? x[i] > best[at]
+        : x[i] < best[at]
+    if (counts[at] === 0 || isBetter) [best[at], result[at]] = [x[i], counts[at]]
+    counts[at]++
+  })
+  return result
+}
+
 reduction('sum', ({ inputs: [x], upstream: [dy] }) => [dy?.broadcastTo(x.shape)])
+
+// Each element's share is the product of those before it and those after it, so that zeros are numbers like others.
+reduction('prod', ({ inputs: [x], attributes: { axes }, upstream: [dy] }) => {
+  if (!dy) return []
+  const kept = x.shape.flatMap((_, i) => (axes.includes(i) ? [] : [i]))
+  const order = [...kept, ...axes]
+  const rows = x.permute(order).reshape([-1, sizeOf(axes.map(axis => x.shape[axis]))])
+  const others = rows.cumprod(1, { exclusive: true }).mul(rows.cumprod(1, { exclusive: true, reverse: true }))
+  const back = order.map((_, axis) => order.indexOf(axis))
+  return [
+    others
+      .reshape(order.map(axis => x.shape[axis]))
+      .permute(back)
+      .mul(dy),
+  ]
+})
 
 // Equal extremes share the gradient evenly, as in PyTorch; if the extreme is NaN, all NaN elements do.
 for (const fold of ['max', 'min'] as const) {
@@ -53,6 +94,8 @@ for (const fold of ['max', 'min'] as const) {
     return [hit.mul(dy.div(hit.sum(attributes.axes, true))).cast(x.dtype)]
   })
 }
+
+for (const fold of ['argmax', 'argmin'] as const) reduction(fold)
 
 /** Undoes broadcasting: sums `t` over the axes along which `shape` was repeated. */
 export function sumTo(t: Tensor, shape: readonly number[]): Tensor {

@@ -10,6 +10,7 @@ import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import type { Question } from '../../engine/tune.ts'
 import { type SortConfig, sortCandidates } from '../../shaders/sort.ts'
 import { scatterAddCandidates } from '../../shaders/scatter.ts'
+import type { ScanConfig } from '../../shaders/scan.ts'
 import { type RowPlan, describePlan, rowPlans } from '../../shaders/rows.ts'
 
 /** The adapter's traits, and those of the same as the other kind: a CPU that passes for a GPU, or a GPU for a CPU. */
@@ -32,6 +33,7 @@ const ATTENTION_PASSES = {
   query: 'attention gradient query',
   key: 'attention gradient key',
 } as const
+const SCANS = ['cumsum', 'cumprod', 'linearScan'] as const
 const WIDTHS = [1, 2, 3, 4, 7, 16, 33, 64, 65, 129, 1000, 1024]
 
 /** A config in a few words: what is tried whatever the dtype and, of rows, whatever the vector. */
@@ -41,6 +43,10 @@ export function showConfig(kernel: string, config: unknown): string {
     return describePlan(config as RowPlan).replace(/, vec\d(?=,|$)/, '')
   if (kernel === 'sort') return showSort(config as SortConfig)
   if (kernel.startsWith('attention')) return JSON.stringify(config)
+  if ((SCANS as readonly string[]).includes(kernel)) {
+    const { share, workgroup, subgroup, chunked } = config as ScanConfig
+    return JSON.stringify({ share, workgroup, subgroup, chunked })
+  }
   // A gather's columns follow from the width of its rows, and so does the vector with which shares are summed.
   const { dtype: _dtype, columns: _columns, vector, ...rest } = config as Record<string, unknown>
   return JSON.stringify(kernel === 'layerNormParameterGradient' ? rest : { vector, ...rest })

@@ -91,6 +91,9 @@ export const values = {
 } satisfies Record<string, (next: () => number) => number>
 export type Values = keyof typeof values | ((index: number, count: number) => number)
 
+/** Any numbers as factors whose products stay near 1: from 0.8 to 1.2. */
+export const factors = (x: Tensor): Tensor => x.tanh().mul(0.2).add(1)
+
 function awayFromZero(x: number, distance: number): number {
   return x + (x < 0 ? -distance : distance)
 }

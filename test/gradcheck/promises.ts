@@ -726,6 +726,21 @@ const longSums: readonly Promised[] = [
       ),
   },
   {
+    op: 'cumsum',
+    says: 'running sums of 300,000 equal numbers, of one row and of many',
+    only: 'f32',
+    tolerance: 1e-6,
+    deviceOnly: true,
+    make: () =>
+      [1, 40].map(n => {
+        const length = 300_000 / n
+        const last = full([n, length], parts[0])
+          .cumsum(1)
+          .slice([0, length - 1], [n, length])
+        return [last, Array.from({ length: n }, () => parts[0] * length)] as const
+      }),
+  },
+  {
     op: 'layerNorm',
     says: "rows of 50,000, and columns of its parameters' gradients",
     only: 'f32',
@@ -775,6 +790,70 @@ const longSums: readonly Promised[] = [
 ]
 
 const ordering: readonly Promised[] = [
+  {
+    op: 'argmax',
+    says: 'of equal extremes the first, of NaN the first before all others; zeros of both signs are equal',
+    make: dtype => {
+      const x = rows(
+        dtype,
+        [2, 1, 2, 1],
+        [-0, 0, -0, 0],
+        [-INF, INF, 7, INF],
+        [1, NaN, INF, NaN],
+        [-INF, -INF, -INF, -INF],
+      )
+      return [
+        [x.argmax(1), [0, 0, 1, 1, 0]],
+        [x.argmin(1), [1, 0, 0, 1, 0]],
+        [x.argmax(), [13]],
+        [x.slice([0, 0], [3, 4]).transpose().argmax(), [5]],
+        [tensor([-5, 3, -2147483648, 2147483647], undefined, 'i32').argmin(), [2]],
+        [bits(4294967295, 3, 0).argmax(), [0]],
+        [bits(4294967295, 3, 0).argmin(), [2]],
+      ]
+    },
+  },
+  ...[3, 5000].map((length): Promised => ({
+    op: 'argmin',
+    says: `the place of an extreme or of NaN among ${length}`,
+    make: dtype => {
+      const middle = length >> 1
+      return [
+        [among(dtype, [7], length).argmax(), [middle]],
+        [among(dtype, [-7, -7], length).argmin(), [middle]],
+        [among(dtype, [NaN, NaN], length).argmin(), [middle]],
+        [among(dtype, [7], length).argmin(), [0]],
+      ]
+    },
+  })),
+  {
+    op: 'prod',
+    says: 'zeros have the product of the others as gradient; integers keep their low 32 bits',
+    make: dtype => {
+      const x = rows(dtype, [2, 0, 3, 4], [0, 5, 0, 1], [1, 2, 3, 4])
+      const y = x.prod(1)
+      return [
+        [y, [0, 0, 24]],
+        [gradientOf(y, x, [1, 1, 2]), [0, 24, 0, 0, 0, 0, 0, 0, 48, 24, 16, 12]],
+        [tensor([65537, 65537, -3], undefined, 'i32').prod(), [-393219]],
+      ]
+    },
+  },
+  {
+    op: 'cumprod',
+    says: 'zeros have the products of the others as gradient',
+    make: dtype => {
+      const x = rows(dtype, [2, 0, 3, 4], [0, 5, 0, 1])
+      return [
+        [x.cumprod(1), [2, 0, 0, 0, 0, 0, 0, 0]],
+        // Of y₁ + 10 y₂ + 100 y₃ + 1000 y₄.
+        [
+          gradientOf(x.cumprod(1), x, [1, 10, 100, 1000, 1, 10, 100, 1000]),
+          [1, 2 * (10 + 300 + 12000), 0, 0, 1 + 50, 0, 0, 0],
+        ],
+      ]
+    },
+  },
   {
     op: 'max',
     says: 'infinities are ordered as numbers are',

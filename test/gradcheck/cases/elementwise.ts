@@ -66,6 +66,7 @@ const functions = {
   silu: { usual: 'normal', hard: 'wide' },
   siluDerivative: { usual: 'normal', hard: 'wide' },
   softplus: { usual: 'normal', hard: 'wide' },
+  huber: { usual: 'eighths', hard: 'whole' },
 } satisfies Cases<Values>
 
 const unary = (cases: Cases<Values>, share: number): OpCase[] =>

@@ -6,7 +6,7 @@ import { adamw } from '../../../engine/ops/adamw.ts'
 import { apply, applyAll, type Tensor } from '../../../engine/tensor.ts'
 import type { Net } from '../../../engine/gradcheck.ts'
 import { sizeOf } from '../../../engine/shape.ts'
-import { type OpCase, type Values, distinct, fitting, layout, length, opCase } from '../draw.ts'
+import { type OpCase, type Values, distinct, factors, fitting, layout, length, opCase } from '../draw.ts'
 
 const matmulCase = opCase(
   'matmul',
@@ -321,6 +321,51 @@ const divergenceCases: readonly OpCase[] = [
   ),
 ]
 
+/** What is scanned: usual sizes for all nets, and rows that are divided. All candidates run in shaders/scan.test.ts. */
+const scanned = fc.record({
+  outer: fc.constantFrom(1, 2, 3),
+  length: fc.constantFrom(1, 2, 7, 16, 33, 65, 129, 300, 2000),
+  inner: fc.constantFrom(1, 1, 1, 3, 33),
+  exclusive: fc.boolean(),
+  reverse: fc.boolean(),
+  layout,
+})
+
+const scanCases: readonly OpCase[] = (['cumsum', 'cumprod', 'linearScan'] as const).flatMap(op => {
+  const many = 400
+  return [
+    opCase(
+      op,
+      scanned,
+      ({ outer, length: n, inner, exclusive, reverse, layout: as }) => {
+        const shape = n > many ? [1, n, 1] : fitting([outer, n, inner], 900)
+        const attributes = { axis: 1, exclusive, reverse }
+        const slot = { shape, layout: n > many ? 'plain' : as } as const
+        return {
+          slots: op === 'linearScan' ? [{ ...slot, values: 'unit' }, slot] : [slot],
+          fn: (x, ...rest) => apply(op, [op === 'cumprod' ? factors(x) : x, ...rest], attributes),
+          options: { sumLength: shape[1] },
+          nets: n > many ? [2] : undefined,
+        }
+      },
+      { share: 1 / 3, rounds: 1 / 4 },
+    ),
+    ...(op === 'linearScan'
+      ? []
+      : [
+          opCase(
+            op,
+            scanned,
+            ({ outer, length: n, inner, exclusive, reverse, layout: as }) => ({
+              slots: [{ shape: fitting([outer, n, inner], 900), layout: as, dtype: 'i32', values: 'whole' }],
+              fn: x => apply(op, [x], { axis: 1, exclusive, reverse }),
+            }),
+            { nets: [2], why: 'integers have no gradient', of: 'integers', share: 1 / 4 },
+          ),
+        ]),
+  ]
+})
+
 const attentionParams = fc.record({
   batch: fc.constantFrom(1, 2, 3),
   heads: fc.constantFrom(1, 2, 3),
@@ -505,6 +550,7 @@ export const rowCases: readonly OpCase[] = [
   ...divergenceCases,
   ...scatterCases,
   sortCase,
+  ...scanCases,
   opCase('gather', gatherParams, ({ rows, width, ids: shape, layout: as }) => ({
     slots: [
       { shape: [rows, width], layout: as },
@@ -542,4 +588,4 @@ export const rowCases: readonly OpCase[] = [
     }),
     { nets: [2], why: 'a step of the optimizer is not differentiated through', floats: 'f32' },
   ),
-].map(of => ({ ...of, rounds: 2 }))
+].map(of => ({ ...of, rounds: 2 * of.rounds }))

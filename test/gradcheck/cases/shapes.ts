@@ -3,7 +3,18 @@ import fc from 'fast-check'
 import { concat } from '../../../engine/index.ts'
 import { coordinates } from '../../../engine/ops/coordinates.ts'
 import type { DType } from '../../../shaders/kernel.ts'
-import { type OpCase, LENGTHS, broadcastable, distinct, fitting, layout, length, opCase, shapes } from '../draw.ts'
+import {
+  type OpCase,
+  LENGTHS,
+  broadcastable,
+  distinct,
+  factors,
+  fitting,
+  layout,
+  length,
+  opCase,
+  shapes,
+} from '../draw.ts'
 
 const shuffledAxes = (rank: number): fc.Arbitrary<number[]> => {
   const axes = Array.from({ length: rank }, (_, i) => i)
@@ -29,19 +40,21 @@ const regrouped = fc
     return { from: grouped(0), to: grouped(5) }
   })
 
+const reduced = shapes(1, 4, 900).chain(shape =>
+  fc.record({
+    shape: fc.constant(shape),
+    layout,
+    keep: fc.boolean(),
+    ties: fc.nat(3),
+    axes: fc.subarray(
+      shape.map((_, i) => i),
+      { minLength: 1 },
+    ),
+  }),
+)
+
 const reductions: readonly OpCase[] = (['sum', 'max', 'min'] as const).flatMap(op => {
-  const params = shapes(1, 4, 900).chain(shape =>
-    fc.record({
-      shape: fc.constant(shape),
-      layout,
-      keep: fc.boolean(),
-      ties: fc.nat(3),
-      axes: fc.subarray(
-        shape.map((_, i) => i),
-        { minLength: 1 },
-      ),
-    }),
-  )
+  const params = reduced
   return [
     opCase(op, params, ({ shape, layout: as, keep, ties, axes, seed }) => {
       const tied = op !== 'sum' && ties === 0
@@ -65,8 +78,50 @@ const reductions: readonly OpCase[] = (['sum', 'max', 'min'] as const).flatMap(o
   ]
 })
 
+const products: readonly OpCase[] = [
+  opCase(
+    'prod',
+    reduced,
+    ({ shape, layout: as, keep, axes }) => ({
+      slots: [{ shape, layout: as }],
+      fn: x => factors(x).prod(axes, keep),
+      options: { sumLength: axes.reduce((n, axis) => n * shape[axis], 1) },
+    }),
+    { share: 1 / 2 },
+  ),
+  opCase(
+    'prod',
+    reduced,
+    ({ shape, layout: as, keep, axes, ties }) => ({
+      slots: [{ shape, layout: as, dtype: ties % 2 ? 'u32' : 'i32', values: i => 1 + (i % 3) }],
+      fn: x => x.prod(axes, keep),
+    }),
+    { nets: [2], why: 'integers have no gradient', of: 'integers', share: 1 / 4 },
+  ),
+]
+
+const places: readonly OpCase[] = (['argmax', 'argmin'] as const).map(op =>
+  opCase(
+    op,
+    fc.record({
+      of: reduced,
+      whole: fc.boolean(),
+      type: fc.constantFrom<DType | 'float'>('float', 'float', 'i32', 'u32'),
+    }),
+    ({ of: { shape, layout: as, keep, axes }, whole, type, dtype }) => ({
+      slots: [
+        { shape, layout: as, dtype: type === 'float' ? dtype : type, values: type === 'u32' ? 'natural' : 'whole' },
+      ],
+      fn: x => x[op](whole ? undefined : axes[0], keep),
+    }),
+    { nets: [2], why: 'places have no gradient', share: 2 / 3 },
+  ),
+)
+
 export const shapeCases: readonly OpCase[] = [
   ...reductions,
+  ...products,
+  ...places,
   opCase('reshape', fc.record({ group: regrouped, layout }), ({ group: { from, to }, layout: as }) => ({
     slots: [{ shape: from, layout: as }],
     fn: x => x.reshape(to),

@@ -121,6 +121,14 @@ const shapes: readonly Plant[] = [
     /var k = share;/,
     'var k = share + u.shares;',
   ]),
+  wrongKernel('argmax', 'of equal elements the last', { of: 'argmax', shaders: /^\/\/ reduce argmax/m }, [
+    /at < place/,
+    'at > place',
+  ]),
+  wrongKernel('prod', 'the second pass adds', { of: 'prod', shaders: /^\/\/ reduce prod.* shares:/m }, [
+    /total \*= value/,
+    'total += value',
+  ]),
   wrongKernel('max', 'the fold begins with 0', { of: 'max', shaders: /^\/\/ reduce max/m }, [/k == share/, 'false']),
   wrongKernelOp('concat', 'every part is written at the start', right => ({
     lower: context => ({
@@ -314,6 +322,23 @@ const rows: readonly Plant[] = [
     { of: 'divergence', shaders: /^\/\/ divergenceGradient/m },
     [/ - logTeacherTotal\)/, ' - logTotal)'],
   ),
+]
+
+const scans: readonly Plant[] = [
+  wrongKernel('cumsum', 'tiles begin without those before', { of: 'cumsum', shaders: /^\/\/ .*cumsum .* results/m }, [
+    /recent = join\(recent, total\);/,
+    '',
+  ]),
+  wrongKernel(
+    'cumsum',
+    'chunks begin without those before',
+    { of: 'cumsum', shaders: /^\/\/ .*cumsum .* of chunks/m },
+    [/let at = row \* u\.chunks \+ k;/, 'if (k > 0u) { return UNIT; }\n  let at = row * u.chunks + k;'],
+  ),
+  wrongKernel('linearScan', 'states are joined in the wrong order', { of: 'linearScan', shaders: /linearScan/ }, [
+    /times\(first\.y, then\.x\) \+ then\.y/,
+    'times(then.y, first.x) + first.y',
+  ]),
 ]
 
 const gathers: readonly Plant[] = [
@@ -514,6 +539,7 @@ export const wrongKernels: readonly Plant[] = [
   ...shapes,
   ...matmuls,
   ...rows,
+  ...scans,
   ...gathers,
   ...scatters,
   ...sorts,

@@ -101,6 +101,15 @@ const shapes: readonly Plant[] = [
   wrongRule('sum', 'upstream ignored: right only where the sum is the loss', (_right, { inputs: [x] }) => [
     ones(x.shape, x.dtype),
   ]),
+  wrongRule(
+    'prod',
+    'the product itself is among the others',
+    (_right, { inputs: [x], outputs: [y], upstream: [dy] }) => [dy?.mul(y).broadcastTo(x.shape)],
+  ),
+  wrongRule('cumsum', 'summed forward again instead of back', (_right, { upstream: [dy], attributes }) => [
+    dy && apply('cumsum', [dy], attributes),
+  ]),
+  wrongRule('linearScan', 'the state after in place of the one before', ([, db], { outputs: [y] }) => [db?.mul(y), db]),
   wrongRule('max', 'the gradient goes to every element', (_right, context) => [
     upstreamOf(context).broadcastTo(context.inputs[0].shape),
   ]),

@@ -46,6 +46,7 @@ import {
   scatterMaxLowering,
 } from '../../../shaders/scatter.ts'
 import { type SortProblem, sortCandidates, sortLowering } from '../../../shaders/sort.ts'
+import { type ScanProblem, scanCandidates, scanLowering } from '../../../shaders/scan.ts'
 import { type SoftmaxKernel, softmaxCandidates, softmaxLaunch } from '../../../shaders/softmax.ts'
 import { adapters, fragments } from './adapters.ts'
 import { recordedPlans } from './plans.ts'
@@ -520,6 +521,21 @@ function* otherKernels(traits: Traits): Generator<Recorded> {
         ...scatterMaxLowering(problem, traits).launches,
       ],
     }
+  }
+  const scans: readonly ScanProblem[] = [
+    { kernel: 'cumsum', outer: 3, length: 100, inner: 1, dtype: 'f16', exclusive: true, reverse: false },
+    { kernel: 'cumsum', outer: 1, length: 1_000_000, inner: 1, dtype: 'f32', exclusive: false, reverse: false },
+    { kernel: 'cumsum', outer: 8, length: 500, inner: 64, dtype: 'i32', exclusive: false, reverse: true },
+    { kernel: 'cumprod', outer: 1024, length: 1024, inner: 1, dtype: 'f32', exclusive: true, reverse: true },
+    { kernel: 'linearScan', outer: 2, length: 50_000, inner: 1, dtype: 'f32', exclusive: false, reverse: false },
+    { kernel: 'linearScan', outer: 4, length: 30, inner: 768, dtype: 'f32', exclusive: true, reverse: true },
+  ]
+  for (const problem of scans) {
+    const { kernel, outer, length, inner, dtype } = problem
+    yield allOf(
+      `${kernel}/${outer}x${length}x${inner} ${dtype}`,
+      scanCandidates(problem, traits).map(config => scanLowering(problem, config, traits).launches),
+    )
   }
   for (const count of [1, 6, 516096]) {
     const problem: AdamWProblem = { count }
