@@ -97,6 +97,8 @@ export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase
    * others of their own type.
    */
   wgsl(args: readonly string[], context: ElementContext<A>): string
+  /** What has to be loaded before its WGSL is used: functions that it calls. */
+  readonly functions?: OnDemand<unknown>
   /** Numbers in the uniform buffer, so that their values don't change the code. */
   uniforms?(attributes: A): readonly UniformScalar[]
   /** For ops without inputs that give a number: access to it. It is a uniform, so that one plan serves all values. */
@@ -188,10 +190,13 @@ export function registeredOps(): readonly Op[] {
   return [...registry.values()]
 }
 
-/** Loads the kernels of these ops that are not loaded yet; undefined if all are. */
+/** Loads what these ops need and is not loaded yet: kernels, functions; undefined if all is. */
 export function loadKernels(ops: Iterable<Op>): Promise<unknown> | undefined {
   const missing = new Set<OnDemand<unknown>>()
-  for (const op of ops) if (op.kind === 'kernel' && op.kernels && !op.kernels.isLoaded) missing.add(op.kernels)
+  for (const op of ops) {
+    const needed = op.kind === 'kernel' ? op.kernels : op.kind === 'elementwise' ? op.functions : undefined
+    if (needed && !needed.isLoaded) missing.add(needed)
+  }
   return missing.size === 0 ? undefined : Promise.all(Array.from(missing, kernels => kernels.load()))
 }
 

@@ -4,14 +4,10 @@
 // WGSL lets compilers assume that no float is NaN or infinite, and they do: SwiftShader's exp(NaN) is ∞ and its log(0)
 // is −88, Mesa's a − a is 0 for an infinite a, and max drops NaN everywhere. So these functions recognize such numbers
 // by their bits and write them into results as bits.
-import { exponentials } from './math/exponentials.ts'
-import { remainders } from './math/remainder.ts'
-import { trigonometry } from './math/trigonometry.ts'
+//
+// Functions that few programs call are in math/, and are added when they are needed (math/library.ts).
 
-const functions: Readonly<Record<string, string>> = {
-  ...trigonometry,
-  ...exponentials,
-  ...remainders,
+const functions: Record<string, string> = {
   erf_near: `
 // erf on [-1, 1]: x · p(x²), relative error 1.2e-9 before rounding.
 fn erf_near(x: f32) -> f32 {
@@ -146,6 +142,13 @@ fn pow_f32(x: f32, y: f32) -> f32 {
   let defined = select(bitcast<u32>(x) | bitcast<u32>(y), power, ordered(x, y));
   return bitcast<f32>(select(defined, 0x3f800000u, exponent == 0u || bitcast<u32>(x) == 0x3f800000u));
 }`,
+  order_key: `
+// Unsigned numbers in the order of the floats; NaN is above all, and zeros of both signs are one.
+fn order_key(x: f32) -> u32 {
+  let bits = bitcast<u32>(x);
+  let key = select(bits | 0x80000000u, ~bits, bits > 0x80000000u);
+  return select(key, 0xffffffffu, (bits & 0x7fffffffu) > 0x7f800000u);
+}`,
   to_i32: `
 // Truncated, clamped to what i32 holds; NaN becomes 0.
 fn to_i32(x: f32) -> i32 {
@@ -160,12 +163,19 @@ fn to_u32(x: f32) -> u32 {
 }
 
 /** By name: the others that a function calls. */
-const calls = new Map(
-  Object.entries(functions).map(([name, text]) => [
-    name,
-    Object.keys(functions).filter(other => other !== name && new RegExp(`\\b${other}\\(`).test(text)),
-  ]),
-)
+const calls = new Map<string, readonly string[]>()
+
+/** Adds functions, by their names. */
+export function addFunctions(added: Readonly<Record<string, string>>): void {
+  Object.assign(functions, added)
+  const names = Object.keys(functions)
+  for (const [name, text] of Object.entries(functions))
+    calls.set(
+      name,
+      names.filter(other => other !== name && new RegExp(`\\b${other}\\(`).test(text)),
+    )
+}
+addFunctions({})
 
 /** The names of those functions that a WGSL expression calls. */
 export const functionsIn = (wgsl: string): string[] =>

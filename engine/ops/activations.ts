@@ -1,6 +1,6 @@
 // Activation functions. Those that are a formula of others are methods of Tensor alone.
 import { type Tensor, apply, defineMethods, lift, scalar } from '../tensor.ts'
-import { type Row, defineRows } from './elementwise.ts'
+import { type Row, defineRows, mathLibrary } from './elementwise.ts'
 import { normalCdf64 } from './erf.ts'
 
 declare module '../graph.ts' {
@@ -88,6 +88,7 @@ const activations = {
   softplus: {
     wgsl: a => `(max_f32(${a}, 0.0) + log1p_f32(exp_f32(-abs(${a}))))`,
     value: a => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
+    functions: mathLibrary,
     costly: true,
     gradients: [({ a, dy }) => dy.mul(a.sigmoid())],
   },
@@ -95,6 +96,7 @@ const activations = {
   elu: {
     wgsl: (a, b) => `select(${a}, ${b} * expm1_f32(${a}), ${a} <= 0.0)`,
     value: (a, b) => (a <= 0 ? b * Math.expm1(a) : a),
+    functions: mathLibrary,
     costly: true,
     gradients: [
       ({ a, b, dy }) => dy.mul(a.lessEqual(0).where(b.mul(a.minimum(0).exp()), 1)),
@@ -109,7 +111,7 @@ const activations = {
   },
 } satisfies Record<string, Row>
 
-defineRows(activations, 'floats')
+defineRows(activations, { takes: 'floats' })
 
 // Of declared types, because the types of ops come from these rows.
 function geluDerivative(x: Tensor): Tensor {

@@ -32,7 +32,7 @@ const operations = {
   },
 } satisfies Record<string, Row>
 
-defineRows(operations, 'integers')
+defineRows(operations, { takes: 'integers' })
 
 defineMethods({
   bitwiseNot() {

@@ -7,6 +7,7 @@ import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type GradientContext, type PlainOpName, defineOp, specOf } from '../graph.ts'
 import { HALF_OVERFLOW } from '../numbers.ts'
+import { OnDemand } from '../on-demand.ts'
 import { broadcastShapes, showSpec } from '../shape.ts'
 import { Tensor, apply } from '../tensor.ts'
 import { sumTo } from './reduce.ts'
@@ -30,11 +31,16 @@ export interface Row {
   readonly uniforms?: readonly UniformScalar[]
   readonly costly?: true
   readonly rounding?: 'none' | 'result'
+  /** What has to be loaded before its WGSL is used. */
+  readonly functions?: OnDemand<unknown>
   /** The dtypes it accepts; any when left out. */
   readonly takes?: 'floats' | 'signed numbers' | 'integers'
   /** The dtype of the result; that of the operands when left out. */
   readonly gives?: DType
 }
+
+/** The functions in shaders/math/. */
+export const mathLibrary = new OnDemand(() => import('../../shaders/math/library.ts'))
 
 /** A uniform, so that compilers don't see the negation (see neg_f32 in shaders/math.ts). */
 const SIGN_BIT: UniformScalar = { type: 'u32', value: 0x80000000 }
@@ -102,6 +108,7 @@ const arithmetic = {
     wgsl: (a, b) => `pow_f32(${a}, ${b})`,
     // As in C and NumPy; JavaScript's 1 ** NaN and (±1) ** ±∞ are NaN.
     value: (a, b) => (a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b),
+    functions: mathLibrary,
     costly: true,
     takes: 'floats',
     gradients: [
@@ -134,6 +141,7 @@ const arithmetic = {
       return `select(${rest}, ${rest} + ${b}, ${rest} != 0 && (${rest} ^ ${b}) < 0)`
     },
     value: remainder,
+    functions: mathLibrary,
     costly: true,
     rounding: 'result',
     gradients: [({ dy }) => dy, ({ a, b, y, dy }) => dy.mul(a.sub(y).div(b).round()).neg()],
@@ -204,7 +212,7 @@ const isRefused = (dtype: DType, takes: Row['takes']): boolean =>
 
 function defineRow<N extends PlainOpName>(
   name: N,
-  { wgsl, value, gradients, uniforms, costly, rounding, takes, gives }: Row,
+  { wgsl, value, gradients, uniforms, functions, costly, rounding, takes, gives }: Row,
 ): void {
   defineOp({
     name,
@@ -217,6 +225,7 @@ function defineRow<N extends PlainOpName>(
     },
     wgsl: ([a, b = ''], context) => wgsl(a, b, isFloat(context.inputs[0]), context.uniforms),
     uniforms: uniforms && (() => uniforms),
+    functions,
     scalar: ([a, b = 0], _attributes, _index, [dtype]) => value(a, b, isFloat(dtype)),
     costly,
     rounding,
@@ -224,9 +233,9 @@ function defineRow<N extends PlainOpName>(
   })
 }
 
-/** Defines an op for each row, by its name. `takes` is for rows that don't say it. */
-export function defineRows<N extends PlainOpName>(named: Readonly<Record<N, Row>>, takes?: Row['takes']): void {
-  for (const name of Object.keys(named) as N[]) defineRow(name, { takes, ...named[name] })
+/** Defines an op for each row, by its name. `common` is what they share. */
+export function defineRows<N extends PlainOpName>(named: Readonly<Record<N, Row>>, common: Partial<Row> = {}): void {
+  for (const name of Object.keys(named) as N[]) defineRow(name, { ...common, ...named[name] })
 }
 
 defineRows(rows)

@@ -5,11 +5,11 @@
 // test/shaders/math.test.ts). Only pow's grows with the exponent of its result.
 import { UserError } from '../errors.ts'
 import { defineMethods, scalar } from '../tensor.ts'
-import { type Row, defineRows } from './elementwise.ts'
+import { type Row, defineRows, mathLibrary } from './elementwise.ts'
 import { erf64 } from './erf.ts'
 
 declare module '../graph.ts' {
-  interface OpAttributes extends Record<keyof typeof functions, NoAttributes> {}
+  interface OpAttributes extends Record<keyof typeof functions | keyof typeof transcendental, NoAttributes> {}
 }
 
 /** A step function: the gradient is 0 wherever there is one. */
@@ -50,117 +50,17 @@ const functions = {
     gradients: [({ y, dy }) => dy.mul(y).mul(y).neg()],
   },
   exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, gradients: [({ y, dy }) => dy.mul(y)] },
-  exp2: {
-    wgsl: a => `exp2_f32(${a})`,
-    value: a => 2 ** a,
-    costly: true,
-    gradients: [({ y, dy }) => dy.mul(y).mul(Math.LN2)],
-  },
-  expm1: {
-    wgsl: a => `expm1_f32(${a})`,
-    value: Math.expm1,
-    costly: true,
-    gradients: [({ y, dy }) => dy.mul(y.add(1))],
-  },
   log: {
     wgsl: a => `log_f32(${a})`,
     value: Math.log,
     costly: true,
     gradients: [({ a, dy }) => dy.div(a)],
   },
-  log2: {
-    wgsl: a => `log2_f32(${a})`,
-    value: Math.log2,
-    costly: true,
-    gradients: [({ a, dy }) => dy.div(a).mul(Math.LOG2E)],
-  },
-  log1p: {
-    wgsl: a => `log1p_f32(${a})`,
-    value: Math.log1p,
-    costly: true,
-    gradients: [({ a, dy }) => dy.div(a.add(1))],
-  },
-  sin: {
-    wgsl: a => `sin_f32(${a})`,
-    value: Math.sin,
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(a.cos())],
-  },
-  cos: {
-    wgsl: a => `cos_f32(${a})`,
-    value: Math.cos,
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(a.sin()).neg()],
-  },
-  tan: {
-    wgsl: a => `tan_f32(${a})`,
-    value: Math.tan,
-    costly: true,
-    gradients: [({ y, dy }) => dy.mul(y.square().add(1))],
-  },
-  asin: {
-    wgsl: a => `asin_f32(${a})`,
-    value: Math.asin,
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(scalar(1).sub(a).mul(a.add(1)).rsqrt())],
-  },
-  acos: {
-    wgsl: a => `acos_f32(${a})`,
-    value: Math.acos,
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(scalar(1).sub(a).mul(a.add(1)).rsqrt()).neg()],
-  },
-  atan: {
-    wgsl: a => `atan_f32(${a})`,
-    value: Math.atan,
-    costly: true,
-    gradients: [({ a, dy }) => dy.div(a.square().add(1))],
-  },
-  // The angle of the point (b, a).
-  atan2: {
-    wgsl: (a, b) => `atan2_f32(${a}, ${b})`,
-    value: Math.atan2,
-    costly: true,
-    gradients: [
-      ({ a, b, dy }) => dy.mul(b).div(a.square().add(b.square())),
-      ({ a, b, dy }) => dy.mul(a).div(a.square().add(b.square())).neg(),
-    ],
-  },
-  sinh: {
-    wgsl: a => `sinh_f32(${a})`,
-    value: Math.sinh,
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(a.cosh())],
-  },
-  cosh: {
-    wgsl: a => `cosh_f32(${a})`,
-    value: Math.cosh,
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(a.sinh())],
-  },
   tanh: {
     wgsl: a => `tanh_f32(${a})`,
     value: Math.tanh,
     costly: true,
     gradients: [({ y, dy }) => dy.mul(scalar(1).sub(y.mul(y)))],
-  },
-  asinh: {
-    wgsl: a => `asinh_f32(${a})`,
-    value: Math.asinh,
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(a.square().add(1).rsqrt())],
-  },
-  acosh: {
-    wgsl: a => `acosh_f32(${a})`,
-    value: Math.acosh,
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(a.sub(1).mul(a.add(1)).rsqrt())],
-  },
-  atanh: {
-    wgsl: a => `atanh_f32(${a})`,
-    value: Math.atanh,
-    costly: true,
-    gradients: [({ a, dy }) => dy.div(scalar(1).sub(a).mul(a.add(1)))],
   },
   erf: {
     wgsl: a => `erf_f32(${a})`,
@@ -180,7 +80,97 @@ const functions = {
   trunc: rounded('trunc', Math.trunc),
 } satisfies Record<string, Row>
 
-defineRows(functions, 'floats')
+defineRows(functions, { takes: 'floats' })
+
+/** Those that call functions of shaders/math/. */
+const transcendental = {
+  exp2: {
+    wgsl: a => `exp2_f32(${a})`,
+    value: a => 2 ** a,
+    gradients: [({ y, dy }) => dy.mul(y).mul(Math.LN2)],
+  },
+  expm1: {
+    wgsl: a => `expm1_f32(${a})`,
+    value: Math.expm1,
+    gradients: [({ y, dy }) => dy.mul(y.add(1))],
+  },
+  log2: {
+    wgsl: a => `log2_f32(${a})`,
+    value: Math.log2,
+    gradients: [({ a, dy }) => dy.div(a).mul(Math.LOG2E)],
+  },
+  log1p: {
+    wgsl: a => `log1p_f32(${a})`,
+    value: Math.log1p,
+    gradients: [({ a, dy }) => dy.div(a.add(1))],
+  },
+  sin: {
+    wgsl: a => `sin_f32(${a})`,
+    value: Math.sin,
+    gradients: [({ a, dy }) => dy.mul(a.cos())],
+  },
+  cos: {
+    wgsl: a => `cos_f32(${a})`,
+    value: Math.cos,
+    gradients: [({ a, dy }) => dy.mul(a.sin()).neg()],
+  },
+  tan: {
+    wgsl: a => `tan_f32(${a})`,
+    value: Math.tan,
+    gradients: [({ y, dy }) => dy.mul(y.square().add(1))],
+  },
+  asin: {
+    wgsl: a => `asin_f32(${a})`,
+    value: Math.asin,
+    gradients: [({ a, dy }) => dy.mul(scalar(1).sub(a).mul(a.add(1)).rsqrt())],
+  },
+  acos: {
+    wgsl: a => `acos_f32(${a})`,
+    value: Math.acos,
+    gradients: [({ a, dy }) => dy.mul(scalar(1).sub(a).mul(a.add(1)).rsqrt()).neg()],
+  },
+  atan: {
+    wgsl: a => `atan_f32(${a})`,
+    value: Math.atan,
+    gradients: [({ a, dy }) => dy.div(a.square().add(1))],
+  },
+  // The angle of the point (b, a).
+  atan2: {
+    wgsl: (a, b) => `atan2_f32(${a}, ${b})`,
+    value: Math.atan2,
+    gradients: [
+      ({ a, b, dy }) => dy.mul(b).div(a.square().add(b.square())),
+      ({ a, b, dy }) => dy.mul(a).div(a.square().add(b.square())).neg(),
+    ],
+  },
+  sinh: {
+    wgsl: a => `sinh_f32(${a})`,
+    value: Math.sinh,
+    gradients: [({ a, dy }) => dy.mul(a.cosh())],
+  },
+  cosh: {
+    wgsl: a => `cosh_f32(${a})`,
+    value: Math.cosh,
+    gradients: [({ a, dy }) => dy.mul(a.sinh())],
+  },
+  asinh: {
+    wgsl: a => `asinh_f32(${a})`,
+    value: Math.asinh,
+    gradients: [({ a, dy }) => dy.mul(a.square().add(1).rsqrt())],
+  },
+  acosh: {
+    wgsl: a => `acosh_f32(${a})`,
+    value: Math.acosh,
+    gradients: [({ a, dy }) => dy.mul(a.sub(1).mul(a.add(1)).rsqrt())],
+  },
+  atanh: {
+    wgsl: a => `atanh_f32(${a})`,
+    value: Math.atanh,
+    gradients: [({ a, dy }) => dy.div(scalar(1).sub(a).mul(a.add(1)))],
+  },
+} satisfies Record<string, Row>
+
+defineRows(transcendental, { takes: 'floats', functions: mathLibrary, costly: true })
 
 defineMethods({
   log10() {

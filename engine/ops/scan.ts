@@ -135,7 +135,7 @@ defineOp({
     needSpec('linearScan', 'b', b, a, `as a is ${showSpec(a)}`)
     return [a]
   },
-  gradient({ inputs: [a, b], outputs: [y], attributes, upstream: [dy], needs }) {
+  gradient({ inputs: [a], outputs: [y], attributes, upstream: [dy], needs }) {
     if (!dy) return []
     const { axis, exclusive, reverse } = attributes
     const next = (t: Tensor): Tensor => shifted(t, axis, reverse ? 1 : -1)

@@ -1,4 +1,4 @@
-// Remainders and the order of floats, by their bits.
+// Remainders, by the bits of floats.
 
 export const remainders: Readonly<Record<string, string>> = {
   mod_f32: `
@@ -32,12 +32,5 @@ fn mod_f32(x: f32, y: f32) -> f32 {
   let complement = select(bitcast<u32>(bitcast<f32>(b) - bitcast<f32>(a)), b, infinite);
   let signed = select(magnitude, complement, within && opposite && a != 0u) | (bitcast<u32>(y) & 0x80000000u);
   return bitcast<f32>(select(signed, 0x7fc00000u, a >= 0x7f800000u || b == 0u || b > 0x7f800000u));
-}`,
-  order_key: `
-// Unsigned numbers in the order of the floats; NaN is above all, and zeros of both signs are one.
-fn order_key(x: f32) -> u32 {
-  let bits = bitcast<u32>(x);
-  let key = select(bits | 0x80000000u, ~bits, bits > 0x80000000u);
-  return select(key, 0xffffffffu, (bits & 0x7fffffffu) > 0x7f800000u);
 }`,
 }
