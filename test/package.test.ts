@@ -3,7 +3,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { esbuildSizes, programs } from './support/bundle.ts'
+import { bundleInto, esbuildSizes, programs } from './support/bundle.ts'
 import { type Ended, PackedProject, manifest } from './support/packed.ts'
 
 let project: PackedProject
@@ -46,6 +46,21 @@ describe('a program', () => {
       schedule: 'linear',
       hasAdapter: true,
     })
+  })
+
+  test('computes in a browser, bundled with only what it uses', async () => {
+    await bundleInto(project, 'page.ts', 'page')
+    // Dawn stands in for the browser: what it offers is all that the program gets.
+    project.write(
+      'browser.js',
+      `import { openAdapter } from './node_modules/tilegrad/dist/engine/node/adapters.js'
+      Object.defineProperty(navigator, 'gpu', { value: (await openAdapter()).gpu })
+      await import('./page/page.js')`,
+    )
+    const { status, stdout, stderr } = project.run('browser.js')
+    expect(status, stderr).toBe(0)
+    // The values [1, 2] and [3, 4], weighted by softmax([5, 11] / √2) and by softmax([11, 25] / √2).
+    expect(JSON.parse(stdout)).toEqual([[2.972, 3.972, 3, 4], expect.any(Array), [7, 5], [0, 0, 0]])
   })
 
   test('begins, in a browser, with at most 80 kB of the engine, bundled by esbuild and gzipped', async () => {

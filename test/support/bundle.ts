@@ -1,4 +1,5 @@
 // What a page loads of a program: bundled by esbuild or vite, minified and gzipped.
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type Plugin, build as esbuild } from 'esbuild'
 import type { PackedProject } from './packed.ts'
@@ -44,19 +45,29 @@ const noNode: Plugin = {
     onResolve({ filter: /^node:/ }, ({ path }) => ({ errors: [{ text: `${path} in a browser` }] })),
 }
 
-/** Bundled by esbuild, with code splitting. Throws where a module of Node is among it. */
+const settings = {
+  bundle: true,
+  splitting: true,
+  minify: true,
+  format: 'esm' as const,
+  metafile: true as const,
+  plugins: [noNode],
+}
+
+/** Bundles a program in the project into the folder `out` there. Throws where a module of Node is among it. */
+export async function bundleInto({ path }: PackedProject, program: string, out: string): Promise<void> {
+  await esbuild({ ...settings, entryPoints: [program], outdir: join(path, out), absWorkingDir: path })
+}
+
+/** Bundled by esbuild, with code splitting. */
 export async function esbuildSizes({ path }: PackedProject, contents: string): Promise<Sizes> {
+  const stdin = { contents, resolveDir: path }
   const { outputFiles, metafile } = await esbuild({
-    stdin: { contents, resolveDir: path },
-    bundle: true,
-    splitting: true,
-    minify: true,
-    format: 'esm',
+    ...settings,
+    stdin,
     outdir: path,
     write: false,
-    metafile: true,
     absWorkingDir: path,
-    plugins: [noNode],
   })
   return sizesOf(
     outputFiles.map(({ path: file, text }) => {

@@ -68,7 +68,8 @@ export class PackedProject {
     const cache = join(root, '.cache')
     if (existsSync(cache)) symlinkSync(cache, join(project.cache, 'tilegrad'), 'junction')
     // The programs of test/package and the library's examples in README.
-    cpSync(join(root, 'test/package/consumer.ts'), join(project.path, 'consumer.ts'))
+    for (const program of ['consumer.ts', 'page.ts'])
+      cpSync(join(root, 'test/package', program), join(project.path, program))
     const section = readFileSync(join(root, 'README.md'), 'utf8').split('## As a library')[1]
     const examples = Array.from(section.matchAll(/```ts\n(.*?)```/gs), ([, code]) => code)
     for (const [i, name] of ['readme', 'readme-model'].entries())

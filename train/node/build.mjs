@@ -14,10 +14,6 @@ const out = folder === undefined ? at('dist') : resolve(folder)
 if (folder === undefined) rmSync(out, { recursive: true, force: true })
 const tsc = [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.build.json'), '--outDir', out]
 execFileSync(process.execPath, tsc, { stdio: 'inherit' })
-for (const path of [
-  'train/node/bundled/model',
-  'train/node/bundled/reviews',
-  'train/node/bundled/recorded',
-]) {
-  cpSync(at(path), join(out, path), { recursive: true })
+for (const path of ['train/node/bundled/model', 'train/node/bundled/reviews', 'train/node/bundled/recorded']) {
+  cpSync(at(path), join(out, path), { recursive: true, filter: file => !file.endsWith('.ts') })
 }
