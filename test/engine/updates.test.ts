@@ -7,6 +7,7 @@ import {
   type Tree,
   type Variable,
   compile,
+  fixed,
   concat,
   currentDevice,
   grad,
@@ -240,7 +241,7 @@ describe('a product that is assigned', () => {
 })
 
 describe('a compiled function', () => {
-  test('distinguishes other arguments: infinities, NaN, −0, null, undefined, strings', async () => {
+  test('distinguishes other arguments: fixed infinities, NaN and −0, null, undefined, strings', async () => {
     const seen: unknown[] = []
     const fn = compile((x: Tensor, other: Tree) => {
       seen.push(other)
@@ -248,9 +249,9 @@ describe('a compiled function', () => {
     })
     const x = tensor([2])
     const others = [Infinity, -Infinity, NaN, 0, -0, null, undefined, 'null', 'f32[1]']
-    for (const other of [...others, ...others]) await fn(x, other)
+    for (const other of [...others, ...others]) await fn(x, typeof other === 'number' ? fixed(other) : other)
     expect(seen).toEqual(others)
-    expect(await list(await fn(x, -Infinity))).toEqual([-Infinity])
+    expect(await list(await fn(x, fixed(-Infinity)))).toEqual([-Infinity])
   })
 
   test('works with a value whose memory has moved', async () => {
