@@ -6,7 +6,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../../engine/errors.ts'
-import { openSafetensors, openWeights, readBytes, readJson, readText, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
+import {
+  openSafetensors,
+  openWeights,
+  readBytes,
+  readJson,
+  readText,
+  writeAtomic,
+  writeSafetensors,
+} from '../../../models/node/files.ts'
 import { openRegularFile } from '../../../models/node/regular-file.ts'
 import { serialize } from '../../../models/safetensors.ts'
 

@@ -13,7 +13,15 @@ import {
 import { access, constants, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
-import { exists, isFolder, isTemporary, readJson, syncFolder, temporaryName, writeAtomic } from '../../../models/node/files.ts'
+import {
+  exists,
+  isFolder,
+  isTemporary,
+  readJson,
+  syncFolder,
+  temporaryName,
+  writeAtomic,
+} from '../../../models/node/files.ts'
 import { codeOf } from '../../../models/node/regular-file.ts'
 import { type RunConfig, parseRunConfig } from './config.ts'
 import { EventFile } from './event-file.ts'
