@@ -10,18 +10,8 @@ import { padLength } from './padding.ts'
 import { type TextInput, textOf } from './prediction.ts'
 import type { Tokenizer } from './tokenizer.ts'
 import { type EncodedText, encodeText } from './windows.ts'
-import { type Word, wordsOf } from './words.ts'
-
-/** A word of a text, and its share in the score. */
-export interface WordShare extends Word {
-  readonly share: number
-}
-
-/** The words that the model saw, in order; of a pair those of each text. */
-export interface Attribution {
-  readonly text: readonly WordShare[]
-  readonly pair?: readonly WordShare[]
-}
+import type { Attribution, WordShare } from './word-shares.ts'
+import { wordsOf } from './words.ts'
 
 /** A text, and the label whose score is explained. */
 export interface Question {
@@ -29,55 +19,77 @@ export interface Question {
   readonly label: number
 }
 
+/** Answers questions, in their order; undefined where the shares of words cannot be told. */
+export type Attributor = (questions: readonly Question[]) => Promise<(Attribution | undefined)[]>
+
+/** Texts whose shares are computed together. */
+const BATCH = 32
+
 /**
- * The shares of words in a score of each text, all in one batch: for a handful of texts. Undefined for a text that is
- * read in several windows, and for one whose tokens are not those of its words. Throws a NonFinite if a share is not
- * finite, and a RangeError for a model that labels words.
+ * What tells the shares of words in a score of each text, for any number of texts: what it compiles serves later ones.
+ * Undefined for a text that is read in several windows, and for one whose tokens are not those of its words. Throws a
+ * RangeError for a model that labels words, and later a NonFinite if a share is not finite.
  */
-export async function attribute(
-  { model, tokenizer, maxLength, options }: TextClassifier,
-  questions: readonly Question[],
-): Promise<(Attribution | undefined)[]> {
+export function attributor({ model, tokenizer, maxLength, options }: TextClassifier): Attributor {
   if (!(model instanceof SequenceClassifier)) throw new RangeError(`${model.architecture} has no score of a whole text`)
-  if (questions.length === 0) return []
-  const encoded = questions.map(({ input }) => {
-    const text = typeof input !== 'string' && 'pair' in input ? input : { text: textOf(input) }
-    return encodeText(tokenizer, text, { maxLength, window: options.window })
-  })
-  const shares = await sharesOf(model, tokenizer, maxLength, questions, encoded)
-  return questions.map(({ input }, i) =>
-    encoded[i].further ? undefined : attributionOf(tokenizer, input, encoded[i], shares[i]),
-  )
+  const run = tokenShares(model)
+  return async questions => {
+    const answers: (Attribution | undefined)[] = []
+    for (let at = 0; at < questions.length; at += BATCH) {
+      const batch = questions.slice(at, at + BATCH)
+      const encoded = batch.map(({ input }) => {
+        const text = typeof input !== 'string' && 'pair' in input ? input : { text: textOf(input) }
+        return encodeText(tokenizer, text, { maxLength, window: options.window })
+      })
+      const shares = await sharesOf(model, run, tokenizer, maxLength, batch, encoded)
+      const told = batch.map(({ input }, i) =>
+        encoded[i].further ? undefined : attributionOf(tokenizer, input, encoded[i], shares[i]),
+      )
+      answers.push(...told)
+    }
+    return answers
+  }
 }
 
-/** At most this many words of an explanation are named, and none with less than this share of the largest. */
-const MOST_NAMED = 8
-const LEAST_SHARE = 0.1
+/** The same, once. */
+export const attribute = async (
+  classifier: TextClassifier,
+  questions: readonly Question[],
+): Promise<(Attribution | undefined)[]> => attributor(classifier)(questions)
 
-/** The words with the largest shares, each text's in its own order. */
-export function strongestWords({ text, pair = [] }: Attribution, most = MOST_NAMED): Required<Attribution> {
-  const size = ({ share }: WordShare): number => Math.abs(share)
-  const all = [...text, ...pair]
-  const least = LEAST_SHARE * all.reduce((largest, word) => Math.max(largest, size(word)), 0)
-  const taken = new Set(
-    all
-      .filter(word => size(word) > 0 && size(word) >= least)
-      .sort((a, b) => size(b) - size(a))
-      .slice(0, most),
+/**
+ * The share of each token, `f32[batch, sequence]`, from ids, mask and types of that shape in i32, and from 1 for the
+ * label of each text, f32[batch, labels]. Lengths are padded to a few sizes, so that the number of traces is bounded.
+ */
+const tokenShares = (model: SequenceClassifier) =>
+  compile(
+    (ids: Tensor, mask: Tensor, types: Tensor, chosen: Tensor) => {
+      const embedded: Tensor[] = []
+      const context = forwardContext({
+        training: false,
+        seed: 0,
+        step: scalar(0, 'u32'),
+        onWords: words => embedded.push(words),
+      })
+      const logits = model.logits(ids, mask, model.config.typeVocab > 0 ? types : undefined, context)
+      const [words] = embedded
+      const [gradient] = grad(logits.mul(chosen).sum(), [words])
+      return { shares: gradient.cast('f32').mul(words.cast('f32')).sum(-1) }
+    },
+    { traces: Infinity },
   )
-  return { text: text.filter(word => taken.has(word)), pair: pair.filter(word => taken.has(word)) }
-}
 
 /** A share for each token of each text's first window. */
 async function sharesOf(
-  model: SequenceClassifier,
+  { config }: SequenceClassifier,
+  run: ReturnType<typeof tokenShares>,
   { padId }: Tokenizer,
   maxLength: number,
   questions: readonly Question[],
   encoded: readonly EncodedText[],
 ): Promise<Float32Array[]> {
   const sequence = padLength(Math.max(...encoded.map(({ ids }) => ids.length)), maxLength)
-  const [batch, labels] = [encoded.length, model.config.labels.length]
+  const [batch, labels] = [encoded.length, config.labels.length]
   const ids = new Int32Array(batch * sequence).fill(padId)
   const [mask, types] = [new Int32Array(batch * sequence), new Int32Array(batch * sequence)]
   const chosen = new Float32Array(batch * labels)
@@ -87,19 +99,6 @@ async function sharesOf(
     mask.fill(1, row * sequence, row * sequence + text.ids.length)
     chosen[row * labels + questions[row].label] = 1
   })
-  const run = compile((ids: Tensor, mask: Tensor, types: Tensor, chosen: Tensor) => {
-    const embedded: Tensor[] = []
-    const context = forwardContext({
-      training: false,
-      seed: 0,
-      step: scalar(0, 'u32'),
-      onWords: words => embedded.push(words),
-    })
-    const logits = model.logits(ids, mask, model.config.typeVocab > 0 ? types : undefined, context)
-    const [words] = embedded
-    const [gradient] = grad(logits.mul(chosen).sum(), [words])
-    return { shares: gradient.cast('f32').mul(words.cast('f32')).sum(-1) }
-  })
   const shape = [batch, sequence]
   const { shares } = await run(
     tensor(ids, shape),
@@ -108,7 +107,7 @@ async function sharesOf(
     tensor(chosen, [batch, labels]),
   )
   const values = await shares.data()
-  if (!values.every(Number.isFinite)) throw new NonFinite(`${model.config.name}: the share of a word is not finite`)
+  if (!values.every(Number.isFinite)) throw new NonFinite(`${config.name}: the share of a word is not finite`)
   return encoded.map((text, row) =>
     Float32Array.from(values.subarray(row * sequence, row * sequence + text.ids.length)),
   )

@@ -1,11 +1,21 @@
 // `tilegrad predict`: answers for texts from the command line, from standard input or from a table.
 import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { TextInput } from '../../../models/prediction.ts'
-import { type PredictionFormat, chunksOf, isEmpty, lineChunks, predictions } from '../jobs/predict.ts'
+import { type Named, type PredictionFormat, chunksOf, isEmpty, lineChunks, predictions } from '../jobs/predict.ts'
 import type { Texts } from '../jobs/texts.ts'
 import { finishPrinting, print } from './output.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
-import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, sayCut, sayPairs, tableOptions } from './trained.ts'
+import {
+  DATA_SAYS,
+  MODEL_SAYS,
+  type Opened,
+  modelOf,
+  modelOptions,
+  openAt,
+  sayCut,
+  sayPairs,
+  tableOptions,
+} from './trained.ts'
 import { TILEGRAD } from '../package.ts'
 
 const groups = {
@@ -17,6 +27,7 @@ const groups = {
   'The answers': {
     json: flag('print one object per line: text, label, probability and the probabilities of all labels'),
     csv: flag('print the same as CSV with a header'),
+    explain: flag('name the words that decided each answer: + for it, − against it (gradient × input)'),
   },
   'The model': {
     also: optional(
@@ -61,7 +72,8 @@ export async function predict(argv: readonly string[]): Promise<number> {
     : given.length > 0
       ? chunksOf(pairsOf(given, options.pair))
       : standardInput(options.encoding)
-  for await (const answers of predictions(classifiers, progress.count(chunks), { format, pairs })) {
+  const answering = options.explain ? await explaining(classifiers) : classifiers
+  for await (const answers of predictions(answering, progress.count(chunks), { format, pairs })) {
     // Nobody reads them any more: that is not an error, as with any command before `| head`.
     if (!(await print(answers))) break
   }
@@ -69,6 +81,19 @@ export async function predict(argv: readonly string[]): Promise<number> {
   for (const opened of classifiers) sayCut(opened, classifiers.length > 1)
   await finishPrinting()
   return 0
+}
+
+/** The classifiers with what explains their answers. Throws a UserError where one has no word's share to tell. */
+export async function explaining(classifiers: readonly Opened[]): Promise<Named[]> {
+  // Loaded only here: most answers need no gradient.
+  const { attributor } = await import('../../../models/attribution.ts')
+  return classifiers.map(opened => {
+    const { name, classifier } = opened
+    if (opened.kind === 'baseline') throw new UserError(`--explain is for transformers, and ${name} is a baseline`)
+    if (classifier.options.problem === 'token_classification')
+      throw new UserError(`--explain is for answers on whole texts, and ${name} labels each word`)
+    return { name, classifier, explain: attributor(opened.classifier) }
+  })
 }
 
 function refuseConflicts({ data, pair, json, csv, given: options }: Options, texts: readonly string[]): void {

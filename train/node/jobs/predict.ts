@@ -2,13 +2,16 @@
 // Lines from a pipe are answered as they come; a file of any length takes no more memory than some hundred texts.
 import { join } from 'node:path'
 import { UserError, printable, printableJson } from '../../../engine/errors.ts'
+import type { Attributor } from '../../../models/attribution.ts'
 import type { TextClassifier } from '../../../models/classifier.ts'
 import { ADAPTER_CONFIG, exists, isFolder, readJson } from '../../../models/node/files.ts'
 import { fileError } from '../../../models/node/regular-file.ts'
 import { type Prediction, type TextInput, textOf } from '../../../models/prediction.ts'
+import type { WordShare } from '../../../models/word-shares.ts'
 import { MAX_RECORD_BYTES } from '../../data/bytes.ts'
 import { csvField } from '../../data/csv.ts'
 import { EVALUATE, type RunConfig, parseRunConfig } from '../run/config.ts'
+import { decidingWords, wordsRecord, wordsText } from './explain.ts'
 import { isBaseline, isOnDisk } from './named.ts'
 
 /** How answers are written: for people, or an object or a row each. */
@@ -119,6 +122,8 @@ export async function* chunksOf<T>(texts: Iterable<T> | AsyncIterable<T>, most =
 export interface Named {
   readonly name: string
   readonly classifier: Pick<TextClassifier, 'classify' | 'options'>
+  /** Tells which words decided an answer; the answers are written with them. */
+  readonly explain?: Attributor
 }
 
 /** How answers are written. */
@@ -141,8 +146,8 @@ export async function* predictions(
   const [first, ...others] = classifiers
   const several = others.length > 0
   if (format === 'csv') {
-    const header = csvHeader(first.classifier, several, pairs)
-    const other = others.find(({ classifier }) => csvHeader(classifier, several, pairs) !== header)
+    const header = csvHeader(first, several, pairs)
+    const other = others.find(one => csvHeader(one, several, pairs) !== header)
     if (other)
       throw new UserError(
         `--csv: ${other.name} has other labels than ${first.name}, which need other columns: use --json`,
@@ -150,24 +155,30 @@ export async function* predictions(
     yield header
   }
   for await (const texts of chunks) {
-    const answers: Prediction[][] = []
-    for (const { classifier } of classifiers) answers.push(await classifier.classify(texts))
+    const answers: Answered[][] = []
+    for (const one of classifiers) answers.push(await answered(one, texts))
     yield texts
       .flatMap((text, i) =>
-        classifiers.map(
-          (
-            {
-              name,
-              classifier: {
-                options: { labels },
-              },
-            },
-            c,
-          ) => `${formatted(text, answers[c][i], labels, { format, pairs, name: several ? name : undefined })}\n`,
-        ),
+        classifiers.map(({ name, classifier }, c) => {
+          const { labels } = classifier.options
+          return `${formatted(text, answers[c][i], labels, { format, pairs, name: several ? name : undefined })}\n`
+        }),
       )
       .join('')
   }
+}
+
+/** An answer, and where it is explained the words that decided it. */
+interface Answered {
+  readonly answer: Prediction
+  readonly words?: readonly WordShare[]
+}
+
+async function answered({ classifier, explain }: Named, texts: readonly TextInput[]): Promise<Answered[]> {
+  const answers = await classifier.classify(texts)
+  if (!explain) return answers.map(answer => ({ answer }))
+  const words = await decidingWords(explain, texts, answers, classifier.options.labels)
+  return answers.map((answer, i) => ({ answer, words: words[i] }))
 }
 
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(2).padStart(6)} %`
@@ -178,17 +189,23 @@ const pairOf = <T>(input: TextInput, none: T): string | T =>
 
 function formatted(
   input: TextInput,
-  answer: Prediction,
+  { answer, words }: Answered,
   labels: readonly string[],
   { format, pairs, name }: Required<Written> & { readonly name: string | undefined },
 ): string {
   const text = textOf(input)
-  if (format === 'json') return printableJson({ model: name, text, pair: pairOf(input, undefined), ...jsonOf(answer) })
+  if (format === 'json') {
+    const explained = words && { decided_by: wordsRecord(words) }
+    return printableJson({ model: name, text, pair: pairOf(input, undefined), ...jsonOf(answer), ...explained })
+  }
   const own = name === undefined ? [] : [name]
-  if (format === 'csv')
-    return [...own, text, ...(pairs ? [pairOf(input, '')] : []), ...cellsOf(answer, labels)].map(csvField).join(',')
+  if (format === 'csv') {
+    const cells = [...cellsOf(answer, labels), ...(words ? [wordsText(words)] : [])]
+    return [...own, text, ...(pairs ? [pairOf(input, '')] : []), ...cells].map(csvField).join(',')
+  }
   const whole = pairs ? `${text} | ${pairOf(input, '')}` : text
-  return printable([...own, saidOf(answer, labels), whole].join('  ').replaceAll(/\s/g, ' '))
+  const line = printable([...own, saidOf(answer, labels), whole].join('  ').replaceAll(/\s/g, ' '))
+  return words && words.length > 0 ? `${line}\n    ${printable(wordsText(words))}` : line
 }
 
 /** An answer for people. */
@@ -223,18 +240,22 @@ export function jsonOf(answer: Prediction): object {
   }
 }
 
-function csvHeader(
-  { options: { problem, labels } }: Pick<TextClassifier, 'options'>,
-  several: boolean,
-  pairs: boolean,
-): string {
+function csvHeader({ classifier, explain }: Named, several: boolean, pairs: boolean): string {
+  const { problem, labels } = classifier.options
   const columns = {
     single_label_classification: ['label', 'probability', ...labels],
     multi_label_classification: ['labels', ...labels],
     regression: ['value'],
     token_classification: ['entities'],
   }[problem]
-  return `${[...(several ? ['model'] : []), 'text', ...(pairs ? ['pair'] : []), ...columns].map(csvField).join(',')}\n`
+  const all = [
+    ...(several ? ['model'] : []),
+    'text',
+    ...(pairs ? ['pair'] : []),
+    ...columns,
+    ...(explain ? ['decided_by'] : []),
+  ]
+  return `${all.map(csvField).join(',')}\n`
 }
 
 function cellsOf(answer: Prediction, labels: readonly string[]): string[] {

@@ -1,5 +1,5 @@
 // Texts in the report, and groups of them by length.
-import { type Attribution, type WordShare, strongestWords } from '../../../models/attribution.ts'
+import { type Attribution, type WordShare, strongestWords } from '../../../models/word-shares.ts'
 import { wilson } from '../../metrics/uncertainty.ts'
 import { codePoints } from '../data/statistics.ts'
 import { bar, html, markup, number, percent, table } from './html.ts'

@@ -1,5 +1,5 @@
 // The worst mistakes of a test: which texts are answered wrong most surely, and whose score the words of each explain.
-import type { Attribution } from '../../../models/attribution.ts'
+import type { Attribution } from '../../../models/word-shares.ts'
 import { type ClassResults, type LabelResults, type NumberResults, predictClasses } from '../../metrics/summary.ts'
 import { decide } from '../../metrics/thresholds.ts'
 import type { Tested } from './tested.ts'

@@ -4,12 +4,18 @@ import { join } from 'node:path'
 import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
+import { currentDevice } from '../../../../engine/node/index.ts'
 import { closeDevices } from '../../../../engine/runtime/device.ts'
+import { attribute } from '../../../../models/attribution.ts'
+import { TextClassifier } from '../../../../models/classifier.ts'
+import { createTokenModel } from '../../../../models/index.ts'
 import { openWeights, writeSafetensors } from '../../../../models/node/files.ts'
-import { predict } from '../../../../train/node/cli/predict.ts'
+import { openClassifier } from '../../../../models/node/open-classifier.ts'
+import { tokenizerFromVocabulary } from '../../../../models/tokenizer.ts'
+import { explaining, predict } from '../../../../train/node/cli/predict.ts'
 import { sayPairs } from '../../../../train/node/cli/trained.ts'
 import { type Workplace, makeWorkplace } from '../../../support/command.ts'
-import { startTilegrad, tilegrad, writeTinyModel } from '../../../support/tiny.ts'
+import { TINY_WORDS, startTilegrad, tilegrad, tinyModelConfig, writeTinyModel } from '../../../support/tiny.ts'
 
 let place: Workplace
 beforeAll(async () => {
@@ -75,6 +81,37 @@ describe('predict in a pipe', () => {
     }
     expect(await run()).toMatchObject({ status: 0, stdout: '', stderr: '' })
   })
+})
+
+test('predict --explain names the words with the largest shares in the score of the answer', async () => {
+  const text = 'a great film with awful music'
+  const { status, stdout } = await tilegrad(['predict', place.model, text, '--explain', '--json'], {
+    cwd: place.root,
+    env: place.env,
+  })
+  expect(status).toBe(0)
+  const { label, decided_by: words } = JSON.parse(stdout)
+  await currentDevice()
+  const classifier = await openClassifier(place.model, {})
+  const [shares] = await attribute(classifier, [{ input: text, label: classifier.options.labels.indexOf(label) }])
+  const largest = [...(shares?.text ?? [])].sort((a, b) => Math.abs(b.share) - Math.abs(a.share))
+  expect(words.length).toBeGreaterThan(1)
+  for (const [i, { word, share }] of words.entries()) {
+    expect(word).toBe(largest[i].text)
+    expect(share).toBeCloseTo(largest[i].share, 5)
+  }
+})
+
+test('predict --explain refuses a model that labels words', async () => {
+  const labels = ['O', 'B-PER']
+  const classifier = new TextClassifier(
+    createTokenModel({ ...tinyModelConfig(), labels }),
+    tokenizerFromVocabulary(`${TINY_WORDS.join('\n')}\n`, { lowercase: true }, 'tiny'),
+    { problem: 'token_classification', labels },
+  )
+  await expect(explaining([{ name: 'names', kind: 'transformer', classifier }])).rejects.toThrow(
+    '--explain is for answers on whole texts, and names labels each word',
+  )
 })
 
 test('a model of pairs that is given single texts, or the reverse, is named', () => {

@@ -181,6 +181,43 @@ describe('answers', () => {
     )
   })
 
+  test('that are explained come with the words that decided them, in every format', async () => {
+    const explained: Named = {
+      ...fake(),
+      explain: async questions =>
+        questions.map(({ input, label }) =>
+          textOf(input) === '' || label !== 1
+            ? undefined
+            : {
+                text: [
+                  { text: 'warm', start: 0, end: 4, share: 0.25 },
+                  { text: 'dull\x1b[2J', start: 5, end: 9, share: -1.5 },
+                  { text: 'a', start: 10, end: 11, share: 0.001 },
+                ],
+              },
+        ),
+    }
+    const options = { classifiers: [explained] }
+    expect(await written(['', 'warm dull a'], 'text', options)).toBe(
+      'pos          100.00 %  \npos            8.33 %  warm dull a\n    dull\\x1b[2J −1.5, warm +0.25\n',
+    )
+    const objects = (await written(['', 'warm dull a'], 'json', options)).trimEnd().split('\n')
+    expect(objects.map(line => JSON.parse(line).decided_by)).toEqual([
+      [],
+      [
+        { word: 'dull\x1b[2J', share: -1.5 },
+        { word: 'warm', share: 0.25 },
+      ],
+    ])
+    const [empty, row]: Record<string, string>[] = parse(await written(['', 'warm, a'], 'csv', options), {
+      columns: true,
+    })
+    expect([empty.decided_by, row.decided_by]).toEqual(['', 'dull\x1b[2J −1.5, warm +0.25'])
+    await expect(written(['x'], 'csv', { classifiers: [explained, { ...fake(), name: 'plain' }] })).rejects.toThrow(
+      'use --json',
+    )
+  })
+
   test('of several models name each, and share columns only where the labels are the same', async () => {
     const other = { ...fake(), name: 'other' }
     expect(await written(['x'], 'text', { classifiers: [fake(), other] })).toMatch(

@@ -1,7 +1,9 @@
 // What a run shows at its end: texts with the model's answers, and the words that decided each.
-import { type WordShare, attribute, strongestWords } from '../../../../models/attribution.ts'
+import { attributor } from '../../../../models/attribution.ts'
 import type { TextClassifier } from '../../../../models/classifier.ts'
 import { type Prediction, type TextInput, textOf } from '../../../../models/prediction.ts'
+import type { WordShare } from '../../../../models/word-shares.ts'
+import { decidingWords, wordsRecord, wordsText } from '../explain.ts'
 import { jsonOf } from '../predict.ts'
 import { answerLine } from './describe.ts'
 
@@ -12,51 +14,23 @@ export interface Tried {
   readonly words: readonly WordShare[]
 }
 
-/** Words that are shown of a text. */
-const SHOWN = 4
-
-/** The answers to some texts, and what decided them: gradient × input (`models/attribution.ts`). */
+/** The answers to some texts, and what decided them. */
 export async function tryTexts(classifier: TextClassifier, inputs: readonly TextInput[]): Promise<Tried[]> {
   const answers = await classifier.classify(inputs)
-  const explained = answers.some(({ kind }) => kind === 'words')
-    ? []
-    : await attribute(
-        classifier,
-        inputs.map((input, i) => ({ input, label: labelOf(answers[i], classifier.options.labels) })),
-      )
-  return inputs.map((input, i) => {
-    const found = explained[i] && strongestWords(explained[i], SHOWN)
-    const words = found ? [...found.text, ...found.pair].sort((a, b) => Math.abs(b.share) - Math.abs(a.share)) : []
-    return { input, answer: answers[i], words }
-  })
-}
-
-/** The label whose score is explained: the one that was given, of several at once the most probable. */
-function labelOf(answer: Prediction, labels: readonly string[]): number {
-  switch (answer.kind) {
-    case 'label':
-      return labels.indexOf(answer.label)
-    case 'labels':
-      return labels.reduce(
-        (best, name, i) => (answer.probabilities[name] > answer.probabilities[labels[best]] ? i : best),
-        0,
-      )
-    case 'number':
-    case 'words':
-      return 0
-  }
+  const words = answers.some(({ kind }) => kind === 'words')
+    ? inputs.map(() => [])
+    : await decidingWords(attributor(classifier), inputs, answers, classifier.options.labels)
+  return inputs.map((input, i) => ({ input, answer: answers[i], words: words[i] }))
 }
 
 /** An answer in one line, and below it the words that decided: + for the answer, − against it. */
-export function triedText({ input, answer, words }: Tried): string {
-  const shares = words.map(({ text, share }) => `${text} ${share < 0 ? '−' : '+'}${Math.abs(share).toPrecision(2)}`)
-  return [answerLine(input, answer), ...(shares.length > 0 ? [`    ${shares.join(', ')}`] : [])].join('\n')
-}
+export const triedText = ({ input, answer, words }: Tried): string =>
+  [answerLine(input, answer), ...(words.length > 0 ? [`    ${wordsText(words)}`] : [])].join('\n')
 
 /** As result.json has it. */
 export const triedRecord = ({ input, answer, words }: Tried): object => ({
   text: textOf(input),
   ...(typeof input !== 'string' && 'pair' in input && { pair: input.pair }),
   ...jsonOf(answer),
-  ...(answer.kind !== 'words' && { decided_by: words.map(({ text, share }) => ({ word: text, share })) }),
+  ...(answer.kind !== 'words' && { decided_by: wordsRecord(words) }),
 })
