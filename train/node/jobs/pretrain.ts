@@ -283,7 +283,11 @@ async function attempt(
   // A checkpoint brings its own.
   if (!job.base && !from) {
     await countedBias(job)
-    if (options.embeddings === 'ppmi') await countedEmbeddings(job, progress)
+    if (options.embeddings === 'ppmi' && !(await countedEmbeddings(job, progress, stopping))) {
+      console.say(`Stopped before the first step. Begin again with: ${command('--resume', run.folder)}`)
+      console.result({ stopped: true, folder: run.folder, step: 0 })
+      return stopping.status
+    }
   }
   if (job.distilled && job.teacher) await fillTeacher(job.distilled, job.teacher, options.seed)
 

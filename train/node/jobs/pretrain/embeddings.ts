@@ -17,6 +17,7 @@ import { stream } from '../../../random.ts'
 import type { Encoded } from '../../../task.ts'
 import type { PretrainOptions } from '../../cli/pretrain-options.ts'
 import type { Progress } from '../../cli/progress.ts'
+import type { StopRequest } from '../../cli/shell.ts'
 import { maskedOptionsOf } from '../../data/packed.ts'
 
 /** Tokens on either side that count as near. */
@@ -37,9 +38,15 @@ export function checkCountable({ embeddings }: Pick<PretrainOptions, 'embeddings
   }
 }
 
+/** Leaves the counting. */
+class Stopped extends Error {}
+
 type Counting = (counts: Float32Array, rows: readonly Encoded<undefined>[]) => void
 
-/** Fills the model's word embeddings; the masked-language head, which is tied to them, begins with the same. */
+/**
+ * Fills the model's word embeddings; the masked-language head, which is tied to them, begins with the same. False, with
+ * the embeddings as they were, if a stop was requested before they were counted.
+ */
 export async function countedEmbeddings(
   {
     model,
@@ -53,7 +60,8 @@ export async function countedEmbeddings(
     readonly options: PretrainOptions
   },
   progress: Progress,
-): Promise<void> {
+  stopping: Pick<StopRequest, 'requested'>,
+): Promise<boolean> {
   const { special } = maskedOptionsOf(tokenizer)
   const { weight } = model.encoder.embeddings.words
   const [vocabulary, width] = weight.shape
@@ -63,6 +71,7 @@ export async function countedEmbeddings(
   const told = async (done: number): Promise<void> => {
     progress.update(done)
     await new Promise(drawn => setImmediate(drawn))
+    if (stopping.requested) throw new Stopped()
   }
   const random = stream(seed, 'embeddings')
   const { initializerRange } = model.config
@@ -80,8 +89,17 @@ export async function countedEmbeddings(
     return values
   }
   const half = Math.floor(width / 2)
-  const near = await part((counts, of) => countNear(counts, of, { window: WINDOW, special }), half, 0)
-  const together = await part((counts, of) => countTogether(counts, of, { special }), width - half, steps)
+  let near: Float32Array
+  let together: Float32Array
+  try {
+    near = await part((counts, of) => countNear(counts, of, { window: WINDOW, special }), half, 0)
+    together = await part((counts, of) => countTogether(counts, of, { special }), width - half, steps)
+  } catch (error) {
+    if (error instanceof Stopped) return false
+    throw error
+  } finally {
+    progress.stop()
+  }
   const values = new Float32Array(vocabulary * width)
   for (let row = 0; row < vocabulary; row++) {
     const embedding = values.subarray(row * width, (row + 1) * width)
@@ -92,7 +110,7 @@ export async function countedEmbeddings(
       embedding.set(Float32Array.from(embedding, () => initializerRange * random.normal()))
   }
   await weight.write(values)
-  progress.stop()
+  return true
 }
 
 /**
