@@ -1,0 +1,6 @@
+/**
+ * Tensors, gradients, compiled functions, and devices.
+ *
+ * @module tilegrad
+ */
+export * from '../../engine/index.ts'
