@@ -29,6 +29,20 @@ test('a threshold that is not better than one half is one half', () => {
   expect(thresholds[1]).toBeGreaterThan(0.5)
 })
 
+test('a threshold that is better by chance alone is one half', () => {
+  // So many of 60 texts of the first class lie above one half, and none of the second below the next better threshold.
+  const shifted = (count: number): ExampleOutput<Target>[] =>
+    Array.from({ length: 60 }, (_, i) => ({
+      target: i % 2,
+      output: Float32Array.of(0, i % 2 === 1 ? 4 : i < 2 * count ? 1 : -4),
+    }))
+  const thresholdOf = (count: number): number =>
+    calibrate('classes', ['a', 'b'], shifted(count)).thresholds?.[1] ?? Number.NaN
+  // The exact two-sided p-value is 2 · ½⁵ = 0.0625 for five, and 0.03125 for six.
+  expect(thresholdOf(5)).toBe(0.5)
+  expect(thresholdOf(6)).toBeGreaterThan(0.6)
+})
+
 test('of several labels each has a threshold of its own, one half where no other is better', () => {
   const several = Array.from({ length: 60 }, (_, i): ExampleOutput<Target> => {
     const isSecond = i % 2 === 1

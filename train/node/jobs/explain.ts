@@ -40,9 +40,14 @@ function labelOf(answer: Prediction, labels: readonly string[]): number {
   }
 }
 
-/** For people, in one line: + for the answer, − against it. */
+/** For people, in one line: + for the answer, − against it. A word without a letter or a digit stands in quotes. */
 export const wordsText = (words: readonly WordShare[]): string =>
-  words.map(({ text, share }) => `${text} ${share < 0 ? '−' : '+'}${Math.abs(share).toPrecision(2)}`).join(', ')
+  words
+    .map(({ text, share }) => {
+      const word = /[\p{L}\p{N}]/u.test(text) ? text : `"${text}"`
+      return `${word} ${share < 0 ? '−' : '+'}${Math.abs(share).toPrecision(2)}`
+    })
+    .join(', ')
 
 /** For programs. */
 export const wordsRecord = (words: readonly WordShare[]): object[] =>

@@ -1,4 +1,5 @@
 // The chart of reliability: how often answers are right, by their confidence, before and after the temperature.
+import { DEFAULT_THRESHOLD } from '../../metrics/thresholds.ts'
 import type { Reliability } from '../../metrics/calibration.ts'
 import { type Point, lineChart } from './charts.ts'
 import { html, number, numbers, percent } from './html.ts'
@@ -53,5 +54,5 @@ export function reliabilityChart({ calibration, task }: Tested): Markup | undefi
 export function thresholdNote({ thresholds, labels, task }: Tested): Markup | undefined {
   if (!thresholds || task !== 'classes' || labels.length !== 2) return undefined
   return html`<p class="note"><code>tilegrad predict</code> answers <q>${labels[1]}</q> above
-${percent(thresholds[1])}, which was best on the validation set.</p>`
+${percent(thresholds[1])}${thresholds[1] === DEFAULT_THRESHOLD ? '' : ', which was better on the validation set'}.</p>`
 }

@@ -192,6 +192,7 @@ describe('answers', () => {
                 text: [
                   { text: 'warm', start: 0, end: 4, share: 0.25 },
                   { text: 'dull\x1b[2J', start: 5, end: 9, share: -1.5 },
+                  { text: ',', start: 9, end: 10, share: 0.2 },
                   { text: 'a', start: 10, end: 11, share: 0.001 },
                 ],
               },
@@ -199,7 +200,7 @@ describe('answers', () => {
     }
     const options = { classifiers: [explained] }
     expect(await written(['', 'warm dull a'], 'text', options)).toBe(
-      'pos          100.00 %  \npos            8.33 %  warm dull a\n    dull\\x1b[2J −1.5, warm +0.25\n',
+      'pos          100.00 %  \npos            8.33 %  warm dull a\n    dull\\x1b[2J −1.5, warm +0.25, "," +0.20\n',
     )
     const objects = (await written(['', 'warm dull a'], 'json', options)).trimEnd().split('\n')
     expect(objects.map(line => JSON.parse(line).decided_by)).toEqual([
@@ -207,12 +208,13 @@ describe('answers', () => {
       [
         { word: 'dull\x1b[2J', share: -1.5 },
         { word: 'warm', share: 0.25 },
+        { word: ',', share: 0.2 },
       ],
     ])
     const [empty, row]: Record<string, string>[] = parse(await written(['', 'warm, a'], 'csv', options), {
       columns: true,
     })
-    expect([empty.decided_by, row.decided_by]).toEqual(['', 'dull\x1b[2J −1.5, warm +0.25'])
+    expect([empty.decided_by, row.decided_by]).toEqual(['', 'dull\x1b[2J −1.5, warm +0.25, "," +0.20'])
     await expect(written(['x'], 'csv', { classifiers: [explained, { ...fake(), name: 'plain' }] })).rejects.toThrow(
       'use --json',
     )
