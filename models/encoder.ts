@@ -136,7 +136,7 @@ export class EncoderLayer extends Module {
       context.training && attentionDropout > 0
         ? { rate: attentionDropout, stream: context.nextStream(), step: context.step, seed: context.seed }
         : undefined
-    const mixed = attention(queries, keys, values, mask, { scale: 1 / Math.sqrt(headSize), dropout })
+    const mixed = attention(queries, keys, values, { mask, scale: 1 / Math.sqrt(headSize), dropout })
 
     const projected = this.projection.forward(mixed.reshape([-1, hidden]), context)
     const attended = this.attentionNorm.forward(this.#projectionDropout.forward(projected, context).add(from))

@@ -176,7 +176,7 @@ async function attentionBytes(sequence: number): Promise<number> {
   )
   const step = scalar(1, 'u32')
   const plan = compile(() => {
-    const y = attention(q, k, v, undefined, { dropout: { rate: 0.1, stream: 0, step, seed: 0 } })
+    const y = attention(q, k, v, { dropout: { rate: 0.1, stream: 0, step, seed: 0 } })
     return { gradients: grad(y.square().sum(), [q, k, v]) }
   })
   return (await plan.prepare()).scratchBytes

@@ -124,7 +124,7 @@ function attend(batch: number, sequence: number, rate: number, dtype: 'f32' | 'f
       const mask = await held.values([batch, sequence], new Int32Array(batch * sequence).fill(1))
       const step = await held.values([], Uint32Array.of(1))
       const options = rate > 0 ? { dropout: { rate, stream: 0, step, seed: 0 } } : {}
-      return { forward: () => attention(q, k, v, mask, options), wrt: [q, k, v] }
+      return { forward: () => attention(q, k, v, { mask, ...options }), wrt: [q, k, v] }
     },
   }
 }

@@ -1,6 +1,6 @@
 // Fused scaled dot-product attention: its shapes, its gradient, and both in float64 for the tests.
 //
-//   s = scale · q·kᵀ,  p = softmax over the keys that the mask allows,  o = (p ∘ z)·v
+//   s = scale · q·kᵀ,  p = softmax over the keys that mask and causality allow,  o = (p ∘ z)·v
 //
 // with dropout's factors z ∈ {0, 1/(1 − rate)} drawn by position (shaders/random.ts), so that the backward pass draws
 // the same. Tensors are [batch, sequence, heads, headSize]: the output of a linear layer, reshaped.
@@ -15,6 +15,13 @@ import { type Tensor, apply, applyAll } from '../tensor.ts'
 import { needSpec } from './rows.ts'
 
 export interface AttentionOptions {
+  /** Which keys may be attended: i32 [batch, keys], 1 where they may, 0 where not. */
+  readonly mask?: Tensor
+  /**
+   * No query attends to keys after its own: query i attends to keys j ≤ i + keys − queries. The last query meets the
+   * last key, so one query attends to all of a cache; with as many keys as queries, this is the lower triangle.
+   */
+  readonly causal?: boolean
   /** Factor of the scores; 1/√headSize by default. */
   readonly scale?: number
   /** Drops probabilities at `rate` in [0, 1). `step`, u32 [], gives each step another mask. */
@@ -24,6 +31,7 @@ export interface AttentionOptions {
 export type AttentionAttributes = {
   readonly scale: number
   readonly hasMask: boolean
+  readonly causal: boolean
   /** 0 without dropout; then the step is not an input. */
   readonly rate: number
   readonly stream: number
@@ -32,23 +40,30 @@ export type AttentionAttributes = {
 
 /**
  * Fused attention (Vaswani et al. 2017; computed as Dao et al. 2022). q [batch, queries, heads, headSize], k and v
- * [batch, keys, heads, headSize], all f32 or all f16; mask i32 [batch, keys], 1 for keys that may be attended. The
- * result has q's shape and dtype. A batch item whose keys are all masked gives zeros, and zero gradients. Memory grows
- * linearly with the sequence. Throws a UserError on shapes that don't fit or a rate outside [0, 1).
+ * [batch, keys, heads, headSize], all f32 or all f16. The result has q's shape and dtype. A query that attends to no
+ * key gives zeros, and zero gradients. Memory grows linearly with the sequence, and no time is spent on padding at the
+ * end, nor on tiles of scores above the diagonal if causal. Throws a UserError on shapes that don't fit or a rate
+ * outside [0, 1).
  */
 export function attention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  mask: Tensor | undefined,
-  { scale, dropout }: AttentionOptions = {},
+  { mask, causal = false, scale, dropout }: AttentionOptions = {},
 ): Tensor {
   const rate = dropout?.rate ?? 0
   if (!(rate >= 0 && rate < 1)) throw new UserError(`attention: dropout rate ${rate} is not in [0, 1)`)
   const { stream, seed, step } = dropout && rate > 0 ? dropout : { stream: 0, seed: 0 }
   const inputs = [q, k, v, ...(mask ? [mask] : []), ...(step ? [step] : [])]
-  const hasMask = mask !== undefined
-  return apply('attention', inputs, { scale: scale ?? 1 / Math.sqrt(q.shape[3] ?? 1), hasMask, rate, stream, seed })
+  return apply('attention', inputs, {
+    scale: scale ?? 1 / Math.sqrt(q.shape[3] ?? 1),
+    hasMask: mask !== undefined,
+    // One query attends to all keys.
+    causal: causal && q.shape[1] !== 1,
+    rate,
+    stream,
+    seed,
+  })
 }
 
 type Sizes = Pick<AttentionProblem, 'batch' | 'queries' | 'keys' | 'heads' | 'headSize'>
@@ -85,18 +100,18 @@ function rowsAnywhere(view: View, i: number, operands: readonly number[]): boole
 
 function problemOf(context: LoweringContext<AttentionAttributes>): AttentionProblem {
   const [q, k] = context.inputs
-  const { scale, hasMask: mask, rate, stream, seed } = context.attributes
+  const { scale, hasMask: mask, causal, rate, stream, seed } = context.attributes
   const { maxWorkgroups } = context.traits
   if (!isFloat(q.dtype)) throw new Error(`attention of ${q.dtype}`)
   const dropout = rate > 0 ? { rate, stream, seed } : undefined
-  return { ...sizesOf(q, k), dtype: q.dtype, scale, mask, dropout, maxWorkgroups }
+  return { ...sizesOf(q, k), dtype: q.dtype, scale, mask, causal, dropout, maxWorkgroups }
 }
 
 /** Asks the tuner about one of the kernels of a problem. */
 function chooser(context: LoweringContext<AttentionAttributes>, problem: AttentionProblem): ChooseAttention {
-  const { batch, heads, queries, keys, headSize, dtype, mask, dropout } = problem
+  const { batch, heads, queries, keys, headSize, dtype, mask, causal, dropout } = problem
   const sizes = { batch, heads, queries, keys, headSize }
-  const options = { dtype, mask, dropout: dropout !== undefined }
+  const options = { dtype, mask, dropout: dropout !== undefined, ...(causal ? { causal } : {}) }
   return (part, candidates) => {
     const kernel = part === 'forward' ? 'attention' : `attention gradient ${part}`
     return context.choose({ kernel, sizes, options }, candidates)
@@ -167,7 +182,7 @@ interface Row {
   readonly index: number
   /** Offset of its elements. */
   readonly at: number
-  /** The keys that may be attended. */
+  /** The keys that it attends to. */
   readonly open: readonly number[]
   keyAt(j: number): number
   /** Dropout's factor z. */
@@ -177,19 +192,19 @@ interface Row {
 /** Every query of every head; `rest` are the inputs after the tensors: mask and step. */
 function* rowsOf(
   { batch, queries, keys, heads, headSize }: Sizes,
-  { hasMask, rate, stream, seed }: AttentionAttributes,
+  { hasMask, causal, rate, stream, seed }: AttentionAttributes,
   rest: readonly Float64Array[],
 ): Generator<Row> {
   const [mask, [step] = [0]] = hasMask ? rest : [undefined, ...rest]
   for (let b = 0; b < batch; b++) {
-    const open = Array.from({ length: keys }, (_, j) => j).filter(j => mask?.[b * keys + j] !== 0)
+    const allowed = Array.from({ length: keys }, (_, j) => j).filter(j => mask?.[b * keys + j] !== 0)
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < queries; i++) {
         const index = (b * heads + h) * queries + i
         yield {
           index,
           at: ((b * queries + i) * heads + h) * headSize,
-          open,
+          open: causal ? allowed.filter(j => j <= i + keys - queries) : allowed,
           keyAt: j => ((b * keys + j) * heads + h) * headSize,
           factor: j => keepFactor(rate, (index * keys + j) % 2 ** 32, stream, step, seed),
         }

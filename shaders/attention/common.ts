@@ -1,5 +1,5 @@
 // What all attention kernels share: the problem, the uniform struct, how rows of [batch, sequence, heads, headSize]
-// operands are read and written, the key mask and the dropout of probabilities.
+// operands are read and written, which scores are open, and the dropout of probabilities.
 //
 // A head's row is handled as vec4<f32> chunks whatever its storage: `loadQ(at, c)` gives elements 4c … 4c + 3 of the
 // row that begins at `at`, zeros past headSize. Sums are all in f32.
@@ -12,6 +12,7 @@ import {
   each,
   list,
   paragraphs,
+  plus,
   typeName,
   when,
   wgsl,
@@ -34,6 +35,8 @@ export interface AttentionProblem {
   readonly dtype: FloatType
   readonly scale: number
   readonly mask: boolean
+  /** Query i attends to keys j ≤ i + keys − queries: the last query to all of them. Left out: no. */
+  readonly causal?: boolean
   readonly dropout: AttentionDropout | undefined
   readonly maxWorkgroups: number
 }
@@ -45,7 +48,17 @@ export interface AttentionLayout {
   /** Rows begin at multiples of four elements and are read as vec4. */
   readonly vector: boolean
   readonly mask: boolean
+  readonly causal?: boolean
   readonly dropout: boolean
+}
+
+/** Whether scores are closed one by one, and not just those of masked keys. */
+export const closesScores = ({ causal = false }: AttentionLayout): boolean => causal
+
+/** The neighbouring scores that `isOpen` speaks of: `width` keys of one query, or queries of one key. */
+export interface Neighbours {
+  readonly along: 'keys' | 'queries'
+  readonly width: 1 | 2 | 4
 }
 
 /** 'query': rows are queries and columns keys (gives o or dq). 'key': the other way round (gives dk and dv). */
@@ -65,8 +78,15 @@ function readsVectors(views: readonly View[], headSize: number): boolean {
 }
 
 export function layoutOf(problem: AttentionProblem, views: readonly View[]): AttentionLayout {
-  const { dtype, headSize, mask } = problem
-  return { dtype, headSize, vector: readsVectors(views, headSize), mask, dropout: problem.dropout !== undefined }
+  const { dtype, headSize, mask, causal } = problem
+  return {
+    dtype,
+    headSize,
+    vector: readsVectors(views, headSize),
+    mask,
+    causal,
+    dropout: problem.dropout !== undefined,
+  }
 }
 
 /** The tiled, matrix, … kernels of fused attention: all that is known of a kind of config. */
@@ -125,6 +145,8 @@ interface AttentionShader {
   readonly extra: ShaderParts['bindings']
   readonly needs?: ShaderParts['needs']
   readonly uniforms?: Readonly<Record<string, ScalarType>>
+  /** Of a kernel that works on scores: those that an invocation takes together. */
+  readonly scores?: Neighbours
   readonly code: string
 }
 
@@ -146,7 +168,8 @@ const COMMON_UNIFORMS = {
 } as const
 
 /** Bindings: reads, writes, extra, `control` where there is mask or dropout. */
-export function attentionShader({ layout, reads, writes, extra, uniforms, code, ...parts }: AttentionShader): Shader {
+export function attentionShader(shader: AttentionShader): Shader {
+  const { layout, reads, writes, extra, uniforms, scores, code, ...parts } = shader
   const { dtype, headSize, vector, mask, dropout } = layout
   const type = typeName(dtype, vector ? 4 : 1)
   const operands = [...reads, ...writes]
@@ -173,6 +196,8 @@ export function attentionShader({ layout, reads, writes, extra, uniforms, code, 
         ...reads.map(name => loadFunction(name, layout)),
         ...writes.map(name => storeFunction(name, layout)),
         maskFunctions(mask),
+        layout.causal && causalFunctions,
+        scores && closesScores(layout) && openFunction(layout, scores),
         dropout && dropoutFunctions,
         code,
       )}
@@ -245,6 +270,43 @@ function maskFunctions(mask: boolean): string {
   `
 }
 
+const causalFunctions = wgsl`
+  // One past the last key that the queries before \`end\` attend to.
+  fn causalEnd(end: u32) -> u32 {
+    return max(end + u.keys, u.queries) - u.queries;
+  }
+  // The first query that attends to a key.
+  fn firstQuery(key: u32) -> u32 {
+    return max(key + u.queries, u.keys) - u.keys;
+  }
+`
+
+/** `f32`, or a vector of them. */
+const vectorOf = (type: string, width: 1 | 2 | 4): string => (width === 1 ? type : `vec${width}<${type}>`)
+
+/** Which of some neighbouring scores are open, of queries and keys that exist. */
+function openFunction({ causal }: AttentionLayout, { along, width }: Neighbours): string {
+  const byKeys = along === 'keys'
+  const [bools, words] = [vectorOf('bool', width), vectorOf('u32', width)]
+  const following = (first: string): string =>
+    width === 1 ? first : `${first} + ${words}(${list(width, i => `${i}u`)})`
+  const allowed = (i: number): string => `allowed(item, ${plus('key', i)}, extent)`
+  const keysAllowed = width === 4 ? 'allowed4(item, key, extent)' : `${bools}(${list(width, allowed)})`
+  const conditions = [
+    byKeys ? keysAllowed : `${bools}(${allowed(0)})`,
+    `(queries < ${words}(u.queries))`,
+    causal && `(keys + u.queries <= queries + u.keys)`,
+  ]
+  return wgsl`
+    // Whether ${byKeys ? 'a query attends to keys' : 'queries attend to a key'}: to ${width} from here on.
+    fn isOpen(item: u32, head: u32, query: u32, key: u32, extent: u32) -> ${bools} {
+      let queries = ${byKeys ? `${words}(query)` : following('query')};
+      let keys = ${byKeys ? following('key') : `${words}(key)`};
+      return ${conditions.filter(Boolean).join(' & ')};
+    }
+  `
+}
+
 const dropoutFunctions = wgsl`
   ${randomWgsl}
 
@@ -267,23 +329,32 @@ const dropoutFunctions = wgsl`
   }
 `
 
-/** What a workgroup computes: tile `tileNumber` of a pair, which is a head of a batch item. */
-export const placeOfPair = wgsl`
+const WHOLE_EXTENT = 'extentOf(item)'
+
+/**
+ * What a workgroup computes: tile `tileNumber` of a pair, which is a head of a batch item. Loops over keys end at
+ * `extent`.
+ */
+export const placeOfPair = (extent = WHOLE_EXTENT): string => wgsl`
   let number = group.x + group.y * groups.x;
   if (number >= u.workgroups) { return; }
   let tileNumber = number % u.tiles;
   let pair = u.firstPair + number / u.tiles;
   let head = pair % u.heads;
   let item = pair / u.heads;
-  let extent = extentOf(item);
+  let extent = ${extent};
   let headRow = pair * u.queries; // the head's first in [batch, heads, queries]
 `
 
-/** The same for tiles of `rows` rows. */
-export const place = (rows: number): string => wgsl`
-  ${placeOfPair}
+/** The same for tiles of `rows` rows. Left out: `extent` is that of the batch item. */
+export const place = (rows: number, extent?: string): string => wgsl`
+  ${placeOfPair(extent)}
   let rowStart = tileNumber * ${rows}u;
 `
+
+/** The extent of a tile of rows: queries have no keys past those of their last. */
+export const extentOf = (side: Side, rows: number, { causal }: AttentionLayout): string =>
+  causal && side === 'query' ? `min(${WHOLE_EXTENT}, causalEnd((tileNumber + 1u) * ${rows}u))` : WHOLE_EXTENT
 
 /** Names and the columns' bound of the two operand pairs: s = a1 · b1ᵀ and dp = a2 · b2ᵀ. */
 export function sides(side: Side) {
@@ -292,14 +363,25 @@ export function sides(side: Side) {
     : { a1: 'K', a2: 'V', b1: 'Q', b2: 'DO', rows: 'u.keys', columns: 'u.queries', writes: ['dk', 'dv'] as const }
 }
 
-/** Declares `end`, where the loop over a tile's columns ends: nothing is computed for padding. */
-export const columnsEnd = (side: Side): string =>
-  side === 'query'
-    ? 'let end = extent;'
-    : wgsl`
-  var end = u.queries;
-  if (rowStart >= extent) { end = 0u; } // all of its keys are padding
-`
+/** The loop over the columns of a tile of rows, `columns` at a time: nothing is computed for padding. */
+interface ColumnsLoop {
+  /** Declares `end`, and `begin` if that is not 0. */
+  readonly declare: string
+  /** The first column. */
+  readonly begin: '0u' | 'begin'
+}
+
+export function columnsLoop(side: Side, columns: number, { causal }: AttentionLayout): ColumnsLoop {
+  if (side === 'query') return { declare: 'let end = extent;', begin: '0u' }
+  return {
+    declare: wgsl`
+      var end = u.queries;
+      if (rowStart >= extent) { end = 0u; } // all of its keys are padding
+      ${causal && `let begin = firstQuery(rowStart) / ${columns}u * ${columns}u; // no query before attends to them`}
+    `,
+    begin: causal ? 'begin' : '0u',
+  }
+}
 
 /** A range of pairs: heads of batch items, numbered item · heads + head. */
 export interface Pairs {

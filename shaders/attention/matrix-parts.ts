@@ -3,7 +3,7 @@
 import { loadFragment, multiplyAdd, storeFragment, zeroFragment } from '../subgroup-matrix.ts'
 import { MAIN, type Part, each, list, plus, scope, wgsl, when } from '../wgsl.ts'
 import { Columns, type StagedOperand } from './columns.ts'
-import { type AttentionLayout, bufferOf, capital, place } from './common.ts'
+import { type AttentionLayout, type Neighbours, type Side, bufferOf, capital, extentOf, place } from './common.ts'
 import type { MatrixConfig, Pass } from './matrix-config.ts'
 import { blockElements, matrixRows, pitchOf, sharesOf, subgroupRows, threadsOf, tileElements } from './matrix-config.ts'
 
@@ -12,6 +12,9 @@ export const stagedOperand = (operand: string, bound: string): StagedOperand => 
   name: `staged${operand}`,
   bound,
 })
+
+/** A thread takes four keys of a query together. */
+export const matrixScores: Neighbours = { along: 'keys', width: 4 }
 
 export class MatrixParts {
   readonly columns: Columns
@@ -32,12 +35,13 @@ export class MatrixParts {
     this.everyRow = `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u)`
   }
 
-  main(steps: string): string {
+  main(side: Side, steps: string): string {
     const { lanes } = this.#config.fragment
+    const rows = matrixRows(this.#config)
     return wgsl`
       @compute @workgroup_size(${threadsOf(this.#config)})
       fn main(${MAIN}) {
-        ${place(matrixRows(this.#config))}
+        ${place(rows, this.#pass === 'probabilities' ? undefined : extentOf(side, rows, this.#layout))}
         let lane = local % ${lanes}u;
         let subgroupRow = local / ${lanes}u * ${subgroupRows(this.#config)}u; // the subgroup's first row of the tile
         ${this.#pass !== 'key' && `let quad = lane % ${sharesOf(this.#pass, this.#config).across}u;`}

@@ -13,9 +13,17 @@
 // are keys (rowOf), of a column where rows are (side 'key').
 import { MATRICES } from '../subgroup-matrix.ts'
 import { type Shader, each, plus, wgsl, when, written } from '../wgsl.ts'
-import { type AttentionKind, type AttentionLayout, type Side, attentionShader, columnsEnd, sides } from './common.ts'
+import {
+  type AttentionKind,
+  type AttentionLayout,
+  type Side,
+  attentionShader,
+  closesScores,
+  columnsLoop,
+  sides,
+} from './common.ts'
 import { type MatrixConfig, describe, matrixConfigs, matrixName, matrixRows, sharesOf } from './matrix-config.ts'
-import { MatrixParts, stagedOperand } from './matrix-parts.ts'
+import { MatrixParts, matrixScores, stagedOperand } from './matrix-parts.ts'
 
 /** Bound on the sum of a thread's four probabilities: about e⁸, so that each fits f16 with a margin. */
 const LARGEST_PROBABILITIES = '2980.0'
@@ -33,6 +41,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
   `
   const ofTurn = (t: number): string => `subgroupRow + rowOf(${t}u, lane)`
   const largest = Array.from({ length: turns }, (_, t) => `added${t}`).reduce((all, one) => `max(${all}, ${one})`)
+  const closes = closesScores(layout)
   return attentionShader({
     title: `attention forward ${describe(config, layout)}`,
     layout,
@@ -40,10 +49,13 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
     writes: ['o'],
     extra: { lse: written('f32') },
     needs: MATRICES,
+    scores: matrixScores,
     code: wgsl`
       ${parts.memory()}
 
-      ${parts.main(wgsl`
+      ${parts.main(
+        'query',
+        wgsl`
         ${staging.declare(keys, values)}
         ${staging.read('0u', keys, values)}
         // Each row's reference, and the factor that rescales its sums
@@ -64,7 +76,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
           ${staging.read(`start + ${columns}u`, values)}
           ${staging.read(`start + ${2 * columns}u`, keys)}
           let key = start + 4u * quad;
-          let open = allowed4(item, key, extent);
+          ${!closes && 'let open = allowed4(item, key, extent);'}
           ${each(turns, t => `var added${t}: f32;`)}
           var raised = start == 0u;
           loop {
@@ -75,7 +87,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
                 var rowMax = before;
                 for (var n = 0u; n < STEP; n++) {
                   let other = (n + row) % STEP; // neighbours read different banks
-                  let open = allowed4(item, start + 4u * other, extent);
+                  let open = ${closes ? 'isOpen(item, head, rowStart + row, start + 4u * other, extent)' : 'allowed4(item, start + 4u * other, extent)'};
                   let s = select(vec4<f32>(LOWEST), u.scale * scoresAt(row * BLOCK_PITCH + other), open);
                   rowMax = max(rowMax, max(max(s.x, s.y), max(s.z, s.w)));
                 }
@@ -88,6 +100,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
               (turn, n) => wgsl`
               let row = subgroupRow + rowOf(${turn}, lane);
               let at = row * BLOCK_PITCH + quad;
+              ${closes && 'let open = isOpen(item, head, rowStart + row, key, extent);'}
               let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - rowStatistics[row].x), open);
               added${n} = dot(p, vec4<f32>(1.0));
               let probability = ${layout.dropout ? 'select(vec4<f32>(), p, keep4(headRow + rowStart + row, key) > vec4<f32>())' : 'p'};
@@ -120,7 +133,8 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
           if (i < u.queries) { lse[headRow + i] = select(0.0, reference + log(total), total > 0.0); }
         }
         ${parts.storeSums('sum', 'o', 'u.queries', value => `rowStatistics[row].y * ${value}`)}
-      `)}
+      `,
+      )}
     `,
   })
 }
@@ -133,6 +147,7 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
   const parts = new MatrixParts(side, config, layout)
   const staging = parts.columns
   const [one, two] = [stagedOperand(b1, bound), stagedOperand(b2, bound)]
+  const loop = columnsLoop(side, columns, layout)
   const ifAllowed = (value: string): string => `select(vec4<f32>(), ${value}, allowed(item, i, extent))`
   return attentionShader({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
@@ -141,19 +156,22 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
     writes,
     extra: { statistics: 'vec2<f32>' },
     needs: MATRICES,
+    scores: matrixScores,
     code: wgsl`
       ${parts.memory()}
 
-      ${parts.main(wgsl`
+      ${parts.main(
+        side,
+        wgsl`
         ${query && parts.loadStatistics()}
         ${parts.keepRows('one', a1, rowBound)}
         ${parts.keepRows('two', a2, rowBound)}
         ${parts.zeroSums('sumOne')}
         ${!query && parts.zeroSums('sumTwo')}
-        ${columnsEnd(side)}
+        ${loop.declare}
         ${staging.declare(one, two)}
-        ${staging.read('0u', one, two)}
-        for (var start = 0u; start < end; start += ${columns}u) {
+        ${staging.read(loop.begin, one, two)}
+        for (var start = ${loop.begin}; start < end; start += ${columns}u) {
           workgroupBarrier();
           ${staging.put(one, 'start', parts.putIn(0))}
           ${staging.put(two, 'start', parts.putIn(1))}
@@ -175,7 +193,8 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
           ${parts.storeSums('sumOne', 'dk', rowBound, value => ifAllowed(`u.scale * ${value}`))}
           ${parts.storeSums('sumTwo', 'dv', rowBound, ifAllowed)}
         `}
-      `)}
+      `,
+      )}
     `,
   })
 }
@@ -184,11 +203,12 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
 function queryDScores(parts: MatrixParts, layout: AttentionLayout): string {
   return wgsl`
     let key = start + 4u * quad;
-    let open = allowed4(item, key, extent);
+    ${!closesScores(layout) && 'let open = allowed4(item, key, extent);'}
     ${parts.turnByTurn(
       turn => wgsl`
       let row = subgroupRow + rowOf(${turn}, lane);
       let at = row * BLOCK_PITCH + quad;
+      ${closesScores(layout) && 'let open = isOpen(item, head, rowStart + row, key, extent);'}
       let statistic = rowStatistics[row];
       let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
       let dScore = p * (${layout.dropout && 'keep4(headRow + rowStart + row, key) * '}dProbabilitiesAt(at) - statistic.y);
@@ -199,20 +219,23 @@ function queryDScores(parts: MatrixParts, layout: AttentionLayout): string {
 }
 
 /** The same with keys along rows, and the probabilities. */
-function keyDScores(parts: MatrixParts, config: MatrixConfig, { dropout }: AttentionLayout): string {
+function keyDScores(parts: MatrixParts, config: MatrixConfig, layout: AttentionLayout): string {
+  const { dropout } = layout
   const { across, groups } = sharesOf('key', config)
   const factor = dropout ? 'factor * ' : ''
+  const closes = closesScores(layout)
   const rowOf = (turn: string): string =>
     groups === 1 ? `4u * (${turn})` : `4u * ((${turn}) * ${groups}u + lane / ${across}u)`
   return wgsl`
     for (var column = lane % ${across}u; column < ${config.columns}u; column += ${across}u) {
       let query = start + column;
       let statistic = statistics[headRow + min(query, u.queries - 1u)];
-      let open = query < u.queries;
+      ${!closes && 'let open = query < u.queries;'}
       ${parts.turnByTurn(
         turn => wgsl`
         let row = subgroupRow + ${rowOf(turn)};
         let at = row * BLOCK_PITCH + column;
+        ${closes && 'let open = isOpen(item, head, query, rowStart + row, extent);'}
         let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
         ${dropout && 'let factor = keep4(headRow + query, rowStart + row);'}
         let dScore = p * (${factor}dProbabilitiesAt(at) - statistic.y);

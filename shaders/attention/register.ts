@@ -1,7 +1,17 @@
 // Attention with one invocation per row, all its numbers in registers: the plain version, right on every adapter, and
 // the first rung of the ladder (subgroup.ts, tiled.ts).
 import { MAIN, type Shader, wgsl, when, written } from '../wgsl.ts'
-import { type AttentionKind, type AttentionLayout, type Side, attentionShader, place, sides } from './common.ts'
+import {
+  type AttentionKind,
+  type AttentionLayout,
+  type Neighbours,
+  type Side,
+  attentionShader,
+  closesScores,
+  extentOf,
+  place,
+  sides,
+} from './common.ts'
 
 export interface RegisterConfig {
   readonly kind: 'register'
@@ -9,6 +19,9 @@ export interface RegisterConfig {
 }
 
 const zeros = 'array<vec4<f32>, CHUNKS>'
+
+/** One score at a time. */
+const scores: Neighbours = { along: 'keys', width: 1 }
 
 /** Forward (Dao et al. 2022): o and lse in one walk over the keys, the maximum and the sum rescaled as they grow. */
 function registerForwardShader(config: RegisterConfig, layout: AttentionLayout): Shader {
@@ -18,10 +31,11 @@ function registerForwardShader(config: RegisterConfig, layout: AttentionLayout):
     reads: ['q', 'k', 'v'],
     writes: ['o'],
     extra: { lse: written('f32') },
+    scores,
     code: wgsl`
       @compute @workgroup_size(${config.invocations})
       fn main(${MAIN}) {
-        ${place(config.invocations)}
+        ${place(config.invocations, extentOf('query', config.invocations, layout))}
         let i = rowStart + local;
         if (i >= u.queries) { return; }
         var query = ${zeros}();
@@ -31,7 +45,7 @@ function registerForwardShader(config: RegisterConfig, layout: AttentionLayout):
         var rowMax = LOWEST;
         var total = 0.0;
         for (var key = 0u; key < extent; key++) {
-          if (!allowed(item, key, extent)) { continue; }
+          if (!${closesScores(layout) ? 'isOpen(item, head, i, key, extent)' : 'allowed(item, key, extent)'}) { continue; }
           let keyAt = rowK(item, key, head);
           var score = 0.0;
           for (var c = 0u; c < CHUNKS; c++) { score += dot(query[c], loadK(keyAt, c)); }
@@ -62,16 +76,18 @@ function registerGradientShader(side: Side, config: RegisterConfig, layout: Atte
   const { a1, a2, b1, b2, rows, columns, writes } = sides(side)
   const query = side === 'query'
   const factor = layout.dropout ? 'factor * ' : ''
+  const closes = closesScores(layout)
   return attentionShader({
     title: `attention gradient of the ${side} side, register x${config.invocations}, headSize ${layout.headSize} ${layout.dtype}`,
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes,
     extra: { statistics: 'vec2<f32>' },
+    scores,
     code: wgsl`
       @compute @workgroup_size(${config.invocations})
       fn main(${MAIN}) {
-        ${place(config.invocations)}
+        ${place(config.invocations, extentOf(side, config.invocations, layout))}
         let i = rowStart + local;
         if (i >= ${rows}) { return; }
         let at1 = row${a1}(item, i, head);
@@ -85,8 +101,10 @@ function registerGradientShader(side: Side, config: RegisterConfig, layout: Atte
         var sum1 = ${zeros}();
         ${query ? 'let statistic = statistics[headRow + i];' : `var sum2 = ${zeros}();`}
         let end = ${query ? 'extent' : `select(0u, ${columns}, allowed(item, i, extent))`};
-        for (var j = 0u; j < end; j++) {
-          ${query ? 'if (!allowed(item, j, extent)) { continue; }' : 'let statistic = statistics[headRow + j];'}
+        for (var j = ${!query && layout.causal ? 'firstQuery(i)' : '0u'}; j < end; j++) {
+          ${query && !closes && 'if (!allowed(item, j, extent)) { continue; }'}
+          ${closes && `if (!isOpen(item, head, ${query ? 'i, j' : 'j, i'}, extent)) { continue; }`}
+          ${!query && 'let statistic = statistics[headRow + j];'}
           let columnAt1 = row${b1}(item, j, head);
           let columnAt2 = row${b2}(item, j, head);
           var s = 0.0;

@@ -6,7 +6,14 @@
 //                are keys. The other side's operand is staged in workgroup memory and shared by all subgroups.
 import { MATRICES, loadFragment } from '../subgroup-matrix.ts'
 import { type Shader, each, plus, scope, wgsl, written } from '../wgsl.ts'
-import { type AttentionLayout, type Side, type StoredKind, attentionShader, columnsEnd } from './common.ts'
+import {
+  type AttentionLayout,
+  type Side,
+  type StoredKind,
+  attentionShader,
+  closesScores,
+  columnsLoop,
+} from './common.ts'
 import type { MatrixConfig } from './matrix-config.ts'
 import {
   KEY_BLOCK,
@@ -18,8 +25,8 @@ import {
   matrixSumsConfigs,
   pitchOf,
 } from './matrix-config.ts'
-import { MatrixParts, stagedOperand } from './matrix-parts.ts'
-import { BLOCK, inBlocks, storedAt, storedUniforms } from './stored.ts'
+import { MatrixParts, matrixScores, stagedOperand } from './matrix-parts.ts'
+import { inBlocks, storedAt, storedEnd, storedUniforms } from './stored.ts'
 
 /** Probabilities and dScores of a tile of queries, one block of keys at a time. */
 function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout): Shader {
@@ -28,6 +35,8 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
   const staging = parts.columns
   const [keys, values] = [stagedOperand('K', 'u.keys'), stagedOperand('V', 'u.keys')]
   const factor = layout.dropout ? 'factor * ' : ''
+  const closes = closesScores(layout)
+  const open = closes ? 'isOpen(item, head, query, key, extent)' : 'open & vec4<bool>(query < u.queries)'
   return attentionShader({
     title: `attention gradient's probabilities, ${describe(config, layout)}`,
     layout,
@@ -36,17 +45,20 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
     extra: { statistics: 'vec2<f32>', stored: written('vec4<f16>') },
     needs: MATRICES,
     uniforms: storedUniforms,
+    scores: matrixScores,
     code: wgsl`
       ${storedAt(true)}
       ${parts.memory()}
 
-      ${parts.main(wgsl`
+      ${parts.main(
+        'query',
+        wgsl`
         ${parts.loadStatistics()}
         ${parts.keepRows('query', 'Q', 'u.queries')}
         ${parts.keepRows('upstream', 'DO', 'u.queries')}
         let square = (pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
         let dScores = u.pairs * (u.storedQueries * u.storedKeys / 4u);
-        let end = (extent + ${BLOCK - 1}u) / ${BLOCK}u * ${BLOCK}u;
+        ${storedEnd(layout)}
         ${staging.declare(keys, values)}
         ${staging.read('0u', keys, values)}
         for (var start = 0u; start < end; start += ${columns}u) {
@@ -59,14 +71,14 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
           ${parts.products('dProbabilities', 'upstream', 1)}
           workgroupBarrier();
           let key = start + 4u * quad;
-          let open = allowed4(item, key, extent);
+          ${!closes && 'let open = allowed4(item, key, extent);'}
           ${parts.turnByTurn(
             turn => wgsl`
             let row = subgroupRow + rowOf(${turn}, lane);
             let query = rowStart + row;
             let at = row * BLOCK_PITCH + quad;
             let statistic = rowStatistics[row];
-            let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open & vec4<bool>(query < u.queries));
+            let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), ${open});
             ${layout.dropout && 'let factor = keep4(headRow + query, key);'}
             if (query < u.storedQueries) {
               let to = square + storedAt(query, key / 4u);
@@ -76,7 +88,8 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
           `,
           )}
         }
-      `)}
+      `,
+      )}
     `,
   })
 }
@@ -92,6 +105,7 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
     ? ['u.queries', 'u.keys', 'u.storedQueries']
     : ['u.keys', 'u.queries', 'u.storedKeys']
   const other = stagedOperand('Other', bound)
+  const loop = columnsLoop(side, columns, layout)
   // Offset of a fragment's first key in a stored matrix: no fragment is wider than a block of keys.
   const ofKey = (key: string): string => `(${key}) / ${KEY_BLOCK}u * keyBlockSize + (${key}) % ${KEY_BLOCK}u`
   // Rows past the edge repeat the last, and are not stored.
@@ -121,15 +135,17 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
       var<workgroup> tile: array<f16, ${columns * pitchOf(layout.headSize)}>;
       var<workgroup> scores: array<f32, ${blockElements(config)}>;
 
-      ${parts.main(wgsl`
+      ${parts.main(
+        side,
+        wgsl`
         let keyBlockSize = u.storedQueries * KEY_BLOCK;
         let square = (u.part * u.pairs + pair - u.firstPair) * (u.storedQueries * u.storedKeys);
         ${each(rows, from)}
         ${parts.zeroSums('sum')}
-        ${columnsEnd(side)}
+        ${loop.declare}
         ${staging.declare(other)}
-        ${staging.read('0u', other)}
-        for (var start = 0u; start < end; start += ${columns}u) {
+        ${staging.read(loop.begin, other)}
+        for (var start = ${loop.begin}; start < end; start += ${columns}u) {
           ${each(columns / k, c => each(rows, i => `let left${i}_${c} = ${left(i, c)};`))}
           workgroupBarrier();
           ${staging.put(other, 'start', parts.putIn(0))}
@@ -138,7 +154,8 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
           ${each(columns / k, c => scope(parts.addTile('sum', i => `left${i}_${c}`, 0, c)))}
         }
         ${parts.storeSums('sum', 'result', rowBound, result)}
-      `)}
+      `,
+      )}
     `,
   })
 }

@@ -15,7 +15,7 @@ import { bytesOf } from '../kernel.ts'
 import { MAIN, type Part, type Shader, each, list, scope, when, wgsl, written } from '../wgsl.ts'
 import { Columns, turnsOf } from './columns.ts'
 import type { AttentionLayout, AttentionProblem, Pairs, Side, StoredKind, StoredPart } from './common.ts'
-import { attentionShader, chunksOf, columnsEnd, place, placeOfPair } from './common.ts'
+import { attentionShader, chunksOf, closesScores, columnsLoop, extentOf, place, placeOfPair } from './common.ts'
 import { KEY_BLOCK } from './matrix-config.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 import { type Blocks, addProducts, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled-parts.ts'
@@ -25,6 +25,20 @@ import { type Blocks, addProducts, tiledColumns, tiledRows, tiledThreads, zeroBl
  * of it.
  */
 export const BLOCK = 64
+
+/**
+ * In causal attention, blocks of so many queries and keys are neither written nor read if all of their keys come after
+ * all of their queries. Every tile's side divides it.
+ */
+const CAUSAL_BLOCK = 128
+
+/** Declares `end`, past the last key that a tile of queries stores. */
+export const storedEnd = ({ causal }: AttentionLayout): string => {
+  const rounded = (n: string, block: number): string => `(${n} + ${block - 1}u) / ${block}u * ${block}u`
+  const past = `causalEnd((rowStart / ${CAUSAL_BLOCK}u + 1u) * ${CAUSAL_BLOCK}u)`
+  const all = rounded('extent', BLOCK)
+  return `let end = ${causal ? `min(${all}, ${rounded(past, CAUSAL_BLOCK)})` : all};`
+}
 
 export const inBlocks = (n: number): number => Math.ceil(n / BLOCK) * BLOCK
 
@@ -138,12 +152,14 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
     p < phases.length && [rows.read('rowStart', phases[p].keys), columns.read('columnStart', phases[p].queries)]
   const put = (tile: string): string => `${tile}${kTileAt('n', 'n', layout)} = value;`
   const at = (place: string, swizzle: string): string => kTileAt(place, swizzle, layout)
+  const closes = closesScores(layout)
   const storeQuad = (n: number, g: number): string => {
     const factor = layout.dropout ? `keep${n}_${g} * ` : ''
+    const open = closes ? `isOpen(item, head, query, ${quadOf(g)}, extent)` : `open${g} & vec4<bool>(query < u.queries)`
     return wgsl`
       if (${quadOf(g)} < u.storedKeys) {
         ${layout.dropout && `let keep${n}_${g} = keep4(headRow + query, ${quadOf(g)});`}
-        let p = select(vec4<f32>(), exp(u.scale * s${n}_${g} - statistic.x), open${g} & vec4<bool>(query < u.queries));
+        let p = select(vec4<f32>(), exp(u.scale * s${n}_${g} - statistic.x), ${open});
         let at = square + storedAt(query, rowStart / 4u + y + ${ty * g}u);
         stored[at] = vec4<${layout.dtype}>(${factor}p);
         stored[dScores + at] = vec4<${layout.dtype}>(p * (${factor}d${n}_${g} - statistic.y));
@@ -166,6 +182,7 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
     writes: [],
     extra: { statistics: 'vec2<f32>', stored: written(`vec4<${layout.dtype}>`) },
     uniforms: storedUniforms,
+    scores: { along: 'keys', width: 4 },
     code: wgsl`
       ${storedAt(blocked)}
       var<workgroup> rowTile: array<array<vec4<${layout.dtype}>, ${kTilePitch(layout)}>, ${tiledRows(config)}>;
@@ -174,12 +191,13 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
       ${main(
         config,
         wgsl`
-        ${placeOfPair}
+        ${placeOfPair()}
         let keyTiles = (u.storedKeys + ${tiledRows(config) - 1}u) / ${tiledRows(config)}u;
         let rowStart = tileNumber % keyTiles * ${tiledRows(config)}u;
         let columnStart = tileNumber / keyTiles * ${tiledColumns(config)}u;
         // Blocks of keys that are not attended to are not read either.
         if (rowStart / ${BLOCK}u * ${BLOCK}u >= extent) { return; }
+        ${layout.causal && `if (rowStart / ${CAUSAL_BLOCK}u * ${CAUSAL_BLOCK}u >= causalEnd((columnStart / ${CAUSAL_BLOCK}u + 1u) * ${CAUSAL_BLOCK}u)) { return; }`}
         ${upright(config)}
         ${rows.declare(phases[0].keys)}
         ${columns.declare(phases[0].queries)}
@@ -193,7 +211,7 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
           read(p + 1),
           addProducts(score, ['rowTile', 'columnTile'], `${kTile}u`, at, config),
         ])}
-        ${each(quads, g => `let open${g} = allowed4(item, ${quadOf(g)}, extent);`)}
+        ${!closes && each(quads, g => `let open${g} = allowed4(item, ${quadOf(g)}, extent);`)}
         let square = (pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
         let dScores = u.pairs * (u.storedQueries * u.storedKeys / 4u);
         ${each(cn, storeColumn)}
@@ -262,6 +280,7 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
   const [rowBound, bound] = side === 'query' ? ['u.queries', 'u.keys'] : ['u.keys', 'u.queries']
   const other = { operand: 'Other', name: 'staged', bound }
   const left = stagedLeft(side, config, layout)
+  const loop = columnsLoop(side, depth, layout)
   const step = (n: number): string => wgsl`
     {
       let column = turn * ${TURN}u + ${n}u;
@@ -300,17 +319,17 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
       ${main(
         config,
         wgsl`
-        ${place(tiledRows(config))}
+        ${place(tiledRows(config), extentOf(side, tiledRows(config), layout))}
         ${invocation(config)}
         ${declareOwned('x', tx, owned)}
         let square = (u.part * u.pairs + pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
-        ${columnsEnd(side)}
+        ${loop.declare}
         ${declareSums('sum', rm, owned)}
         ${left.declare}
         ${columns.declare(other)}
-        ${left.read('0u')}
-        ${columns.read('0u', other)}
-        for (var start = 0u; start < end; start += ${depth}u) {
+        ${left.read(loop.begin)}
+        ${columns.read(loop.begin, other)}
+        for (var start = ${loop.begin}; start < end; start += ${depth}u) {
           workgroupBarrier();
           ${left.put}
           ${columns.put(other, 'start', 'columnTile[n][c] = value;')}

@@ -3,7 +3,7 @@
 // subgroupBroadcast: such adapters load lane by lane, so there are fewer loads per multiply-add.
 import { type Part, type Shader, each, list, wgsl, when, written } from '../wgsl.ts'
 import type { AttentionKind, AttentionLayout, Side } from './common.ts'
-import { attentionShader, capital, columnsEnd, place, sides } from './common.ts'
+import { attentionShader, capital, closesScores, columnsLoop, extentOf, place, sides } from './common.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 
 export interface SubgroupConfig {
@@ -116,10 +116,10 @@ function storeRow(name: string, value: (t: number) => string, owned: number, lan
   `
 }
 
-const main = ({ lanes, rows }: SubgroupConfig, steps: string): string => wgsl`
+const main = ({ lanes, rows }: SubgroupConfig, side: Side, layout: AttentionLayout, steps: string): string => wgsl`
   @compute @workgroup_size(${lanes})
   fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-    ${place(rows)}
+    ${place(rows, extentOf(side, rows, layout))}
     ${steps}
   }
 `
@@ -128,14 +128,17 @@ const main = ({ lanes, rows }: SubgroupConfig, steps: string): string => wgsl`
 function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout): Shader {
   const { lanes, rows } = config
   const owned = ownedChunks(layout, lanes)
+  const closes = closesScores(layout)
+  const open = (r: number): string => (closes ? `open${r}` : 'open')
   const softmax = (r: number): Part => [
-    `s${r} = select(vec4<f32>(LOWEST), u.scale * s${r}, open);`,
+    closes && `let open${r} = isOpen(item, head, rowStart + ${r}u, key, extent);`,
+    `s${r} = select(vec4<f32>(LOWEST), u.scale * s${r}, ${open(r)});`,
     `var next${r} = max(max(s${r}.x, s${r}.y), max(s${r}.z, s${r}.w));`,
     fold(lanes, `next${r}`, (a, b) => `max(${a}, ${b})`),
     `next${r} = max(rowMax${r}, next${r});`,
     `let rescale${r} = exp(rowMax${r} - next${r});`,
     `rowMax${r} = next${r};`,
-    `var p${r} = select(vec4<f32>(), exp(s${r} - vec4<f32>(next${r})), open);`,
+    `var p${r} = select(vec4<f32>(), exp(s${r} - vec4<f32>(next${r})), ${open(r)});`,
     `total${r} = fma(total${r}, rescale${r}, dot(p${r}, vec4<f32>(1.0)));`,
     layout.dropout && `p${r} *= factors[${r}];`,
     each(owned, t => `sum${r}_${t} *= rescale${r};`),
@@ -155,8 +158,11 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
     writes: ['o'],
     extra: { lse: written('f32') },
     needs: { subgroups: true },
+    scores: { along: 'keys', width: 4 },
     code: main(
       config,
+      'query',
+      layout,
       wgsl`
       ${rowPlaces('queryAt', 'Q', 'u.queries', config)}
       ${declareOwned('lane', lanes, owned)}
@@ -171,7 +177,7 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
           ${loads(4, 'k', 'K', 'keyAt')}
           ${products('s', 'query', 'k', config)}
         }
-        let open = allowed4(item, key, extent);
+        ${!closes && 'let open = allowed4(item, key, extent);'}
         ${layout.dropout && draw(rows, 'headRow + rowStart + n, key')}
         ${each(rows, softmax)}
 
@@ -208,14 +214,18 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
   const factorOf = (r: number): string =>
     query ? `factors[${r}]` : `vec4<f32>(${list(4, e => `factors[${r - (r % 4) + e}][${r % 4}]`)})`
   const factor = (r: number): string => (layout.dropout ? `factor${r} * ` : '')
+  const closes = closesScores(layout)
   const dScores = (r: number): Part => [
-    `let p${r} = select(vec4<f32>(), exp(u.scale * s${r} - ${of('lse', r)}), open);`,
+    closes &&
+      `let open${r} = isOpen(item, head, ${query ? `rowStart + ${r}u, column` : `column, rowStart + ${r}u`}, extent);`,
+    `let p${r} = select(vec4<f32>(), exp(u.scale * s${r} - ${of('lse', r)}), ${closes ? `open${r}` : 'open'});`,
     `let ds${r} = p${r} * (${factor(r)}d${r} - ${of('mean', r)});`,
     !query && `let probability${r} = ${factor(r)}p${r};`,
   ]
   const terms: Term[] = [{ left: 'ds', sum: 'sumOne', operand: b1 }]
   if (!query) terms.push({ left: 'probability', sum: 'sumTwo', operand: b2 })
   const arrays = terms.map(({ sum }) => perChunk(sum, rows, owned))
+  const loop = columnsLoop(side, 4 * lanes, layout)
   const sumOne = (t: number): string => `u.scale * sumOnes[r * ${owned}u + ${t}u]`
   const store = query
     ? storeRow('dq', sumOne, owned, lanes)
@@ -232,16 +242,19 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
     writes,
     extra: { statistics: 'vec2<f32>' },
     needs: { subgroups: true },
+    scores: { along: query ? 'keys' : 'queries', width: 4 },
     code: main(
       config,
+      side,
+      layout,
       wgsl`
       ${rowPlaces('rowAt1_', a1, rowBound, config)}
       ${rowPlaces('rowAt2_', a2, rowBound, config)}
       ${declareOwned('lane', lanes, owned)}
       ${query && rowStatistics}
       ${terms.map(({ sum }) => declareSums(sum, rows, owned))}
-      ${columnsEnd(side)}
-      for (var start = 0u; start < end; start += ${4 * lanes}u) {
+      ${loop.declare}
+      for (var start = ${loop.begin}; start < end; start += ${4 * lanes}u) {
         let column = start + 4u * lane;
         ${each(4, e => [
           `let columnAt1_${e} = row${b1}(item, min(column + ${e}u, ${columns} - 1u), head);`,
@@ -256,11 +269,9 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
           ${loads(4, 'columnTwo', b2, 'columnAt2_')}
           ${products('d', 'two', 'columnTwo', config)}
         }
-        ${query && 'let open = allowed4(item, column, extent);'}
-        ${when(!query)`
-          let open = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(${columns});
-          ${columnStatistics}
-        `}
+        ${query && !closes && 'let open = allowed4(item, column, extent);'}
+        ${!query && !closes && `let open = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(${columns});`}
+        ${!query && columnStatistics}
         ${when(layout.dropout)`
           ${draw(rows, query ? 'headRow + rowStart + n, column' : 'headRow + column + n % 4u, rowStart + n / 4u * 4u')}
           ${each(rows, r => `let factor${r} = ${factorOf(r)};`)}

@@ -8,7 +8,16 @@
 // and rotations are remainders: Dawn can prove that such indices are in bounds, and omits its checks.
 import { MAIN, type Part, each, list, scope, wgsl } from '../wgsl.ts'
 import { Columns, turnsOf } from './columns.ts'
-import { type AttentionLayout, type Side, capital, chunksOf, place } from './common.ts'
+import {
+  type AttentionLayout,
+  type Neighbours,
+  type Side,
+  capital,
+  chunksOf,
+  closesScores,
+  extentOf,
+  place,
+} from './common.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 
 /** How a workgroup shares out a tile of scores. */
@@ -110,12 +119,12 @@ export class TiledParts {
     this.#owned = ownedChunks(layout, config.tx)
   }
 
-  main(steps: string): string {
+  main(side: Side, steps: string): string {
     const { tx, exchange } = this.#config
     return wgsl`
       @compute @workgroup_size(${tiledThreads(this.#config)})
       fn main(${MAIN}${exchange && ', @builtin(subgroup_invocation_id) inSubgroup: u32'}) {
-        ${place(tiledRows(this.#config))}
+        ${place(tiledRows(this.#config), extentOf(side, tiledRows(this.#config), this.#layout))}
         let x = local % ${tx}u;
         let y = local / ${tx}u;
         ${exchange && 'let first = inSubgroup - x; // the first lane of those that have the same rows'}
@@ -123,6 +132,22 @@ export class TiledParts {
         ${steps}
       }
     `
+  }
+
+  /** The scores of a vector of the block. */
+  neighbours(side: Side): Neighbours {
+    return { along: side === 'query' ? 'queries' : 'keys', width: rowVectorsOf(this.#config).width }
+  }
+
+  /** Declares which scores of the block's column n, whose number is `column`, are open: in group g, `open(n, g)`. */
+  declareOpen(side: Side, n: number, column: string): Part {
+    if (!closesScores(this.#layout)) return `let open${n} = allowed(item, ${column}, extent);`
+    const { width } = rowVectorsOf(this.#config)
+    const pair = (row: string): string => (side === 'query' ? `${row}, ${column}` : `${column}, ${row}`)
+    return this.perGroup(g => `let open${n}_${g} = isOpen(item, head, ${pair(this.row(width * g))}, extent);`)
+  }
+  open(n: number, g: number): string {
+    return closesScores(this.#layout) ? `open${n}_${g}` : `open${n}`
   }
 
   /** Workgroup memory for rows or columns of an operand. */

@@ -7,7 +7,15 @@
 import { bytesOf } from '../kernel.ts'
 import { type Shader, each, wgsl, when, written } from '../wgsl.ts'
 import type { StagedOperand } from './columns.ts'
-import { type AttentionKind, type AttentionLayout, type Side, attentionShader, columnsEnd, sides } from './common.ts'
+import {
+  type AttentionKind,
+  type AttentionLayout,
+  type Side,
+  attentionShader,
+  closesScores,
+  columnsLoop,
+  sides,
+} from './common.ts'
 import type { TiledConfig } from './tiled-parts.ts'
 import { TiledParts, pitchOf, rowVectorsOf, tiledColumns, tiledRows, tiledThreads } from './tiled-parts.ts'
 
@@ -55,13 +63,16 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
     writes: ['o'],
     extra: { lse: written('f32') },
     needs: { subgroups: exchange },
+    scores: parts.neighbours('query'),
     code: wgsl`
       ${parts.tile('rowTile', tiledRows(config))}
       ${parts.tile('columnTile', tileColumns)}
       ${parts.left('probabilities')}
       ${!exchange && `var<workgroup> partial: array<${vector}, ${tiledThreads(config) * groups}>;`}
 
-      ${parts.main(wgsl`
+      ${parts.main(
+        'query',
+        wgsl`
         ${parts.fillRows('rowTile', 'Q', 'u.queries')}
         ${parts.declareSums('sum')}
         ${parts.perGroup(g => [
@@ -77,8 +88,8 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
           ${columns.read('start', values)}
           ${parts.products('s', 'rowTile', 'columnTile')}
           ${each(cn, n => [
-            `let open${n} = allowed(item, ${parts.column(n)}, extent);`,
-            parts.perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), u.scale * s${n}_${g}, open${n});`),
+            parts.declareOpen('query', n, parts.column(n)),
+            parts.perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), u.scale * s${n}_${g}, ${parts.open(n, g)});`),
           ])}
           ${parts.perGroup(g => `var next_${g} = max(rowMax_${g}, ${largest(g)});`)}
           ${exchange && 'workgroupBarrier();'}
@@ -91,7 +102,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
           ])}
           ${layout.dropout && parts.factors('query')}
           ${parts.perVector((n, g) => [
-            `let p${n}_${g} = select(${vector}(), exp(s${n}_${g} - next_${g}), open${n});`,
+            `let p${n}_${g} = select(${vector}(), exp(s${n}_${g} - next_${g}), ${parts.open(n, g)});`,
             `total_${g} += p${n}_${g};`,
             parts.putLeft('probabilities', n, g, `${layout.dropout ? `factor${n}_${g} * ` : ''}p${n}_${g}`),
           ])}
@@ -107,7 +118,8 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
           `let logSum_${g} = select(${vector}(), rowMax_${g} + log(total_${g}), total_${g} > ${vector}());`,
         ])}
         ${each(rm, storeRow)}
-      `)}
+      `,
+      )}
     `,
   })
 }
@@ -121,21 +133,24 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
   const query = side === 'query'
   const columns = parts.columns(2)
   const [rows, tileColumns] = [tiledRows(config), tiledColumns(config)]
+  const loop = columnsLoop(side, tileColumns, layout)
   const one: StagedOperand = { operand: b1, name: 'stagedOne', bound }
   const two: StagedOperand = { operand: b2, name: 'stagedTwo', bound }
   const factor = (n: number, g: number): string => (layout.dropout ? `factor${n}_${g} * ` : '')
+  const closes = closesScores(layout)
   const p = (n: number, g: number, lse: string, open: string): string =>
     `let p${n}_${g} = select(${vector}(), exp(u.scale * s${n}_${g} - ${lse}), ${open});`
   const dScores = (n: number, g: number, mean: string): string =>
     parts.putLeft('dScores', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - ${mean})`)
   const ofQueries = (n: number): string => wgsl`
-    let open${n} = allowed(item, column${n}, extent);
-    ${parts.perGroup(g => [p(n, g, `lse_${g}`, `open${n}`), dScores(n, g, `mean_${g}`)])}
+    ${parts.declareOpen('query', n, `column${n}`)}
+    ${parts.perGroup(g => [p(n, g, `lse_${g}`, parts.open(n, g)), dScores(n, g, `mean_${g}`)])}
   `
   const ofKeys = (n: number): string => wgsl`
     let statistic${n} = statistics[headRow + min(column${n}, u.queries - 1u)];
+    ${closes && parts.declareOpen('key', n, `column${n}`)}
     ${parts.perGroup(g => [
-      p(n, g, `statistic${n}.x`, `column${n} < ${bound}`),
+      p(n, g, `statistic${n}.x`, closes ? parts.open(n, g) : `column${n} < ${bound}`),
       dScores(n, g, `statistic${n}.y`),
       parts.putLeft('probabilities', n, g, `${factor(n, g)}p${n}_${g}`),
     ])}
@@ -158,6 +173,7 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
     writes,
     extra: { statistics: 'vec2<f32>' },
     needs: { subgroups: exchange },
+    scores: parts.neighbours(side),
     code: wgsl`
       ${parts.tile('rowTile1', rows)}
       ${parts.tile('rowTile2', rows)}
@@ -166,7 +182,9 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
       ${parts.left('dScores')}
       ${!query && parts.left('probabilities')}
 
-      ${parts.main(wgsl`
+      ${parts.main(
+        side,
+        wgsl`
         ${parts.fillRows('rowTile1', a1, rowBound)}
         ${parts.fillRows('rowTile2', a2, rowBound)}
         ${when(query)`
@@ -178,10 +196,10 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
         `}
         ${parts.declareSums('sumOne')}
         ${!query && parts.declareSums('sumTwo')}
-        ${columnsEnd(side)}
+        ${loop.declare}
         ${columns.declare(one, two)}
-        ${columns.read('0u', one, two)}
-        for (var start = 0u; start < end; start += ${tileColumns}u) {
+        ${columns.read(loop.begin, one, two)}
+        for (var start = ${loop.begin}; start < end; start += ${tileColumns}u) {
           workgroupBarrier();
           ${columns.put(one, 'start', parts.putIn('columnTile1'))}
           ${columns.put(two, 'start', parts.putIn('columnTile2'))}
@@ -198,7 +216,8 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
           )}
         }
         ${each(rm, storeRow)}
-      `)}
+      `,
+      )}
     `,
   })
 }

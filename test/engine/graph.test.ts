@@ -61,7 +61,7 @@ describe('nothing runs until it is read', () => {
 
   test('nor is a launch whose outputs are all dead', async () => {
     const [q, k, v] = [1, 2, 3].map(seed => numbers([1, 64, 2, 8], seed))
-    const of = grad(attention(q, k, v, undefined).square().sum(), [q, k, v])
+    const of = grad(attention(q, k, v).square().sum(), [q, k, v])
     const gpu = { ...device.traits, cpu: false, subgroupSize: 0 }
     const made = (gradients: readonly number[], traits: typeof gpu): string[] =>
       schedule(
@@ -288,7 +288,7 @@ describe('an error names the operation and the shapes', () => {
     crossEntropy: [() => crossEntropy(a, range(3)), /crossEntropy.*i32\[3\]/],
     divergence: [() => divergence(a, b), /divergence: teacher is f32\[4, 5\], but f32\[2, 3\] was expected/],
     'divergence at no temperature': [() => divergence(a, a, 0), /divergence: temperature is 0/],
-    attention: [() => attention(a, a, a, undefined), /attention.*f32\[2, 3\]/],
+    attention: [() => attention(a, a, a), /attention.*f32\[2, 3\]/],
     'grad of no scalar': [() => grad(a, [a]), /grad.*f32\[2, 3\].*one element/],
     'grad by integers': [() => grad(a.sum(), [range(3)]), /grad.*i32\[3\]/],
     tensor: [() => tensor(new Float32Array(5), [2, 3]), /5 numbers.*\[2, 3\]/],

@@ -215,7 +215,7 @@ const attentions: readonly Promised[] = [
     says: 'a batch item whose keys are all masked gives zeros, and zero gradients',
     make: dtype => {
       const [q, k, v] = [sequence(dtype, [1, 2]), sequence(dtype, [3, 4, 5]), sequence(dtype, [6, 7, 8])]
-      const o = attention(q, k, v, tensor([[0, 0, 0]], undefined, 'i32'))
+      const o = attention(q, k, v, { mask: tensor([[0, 0, 0]], undefined, 'i32') })
       const gradients = grad(o.cast('f32').add(1).sum(), [q, k, v])
       return [[o, perRow([0, 0])], ...gradients.map((g, i) => [g, perRow(i === 0 ? [0, 0] : [0, 0, 0])] as const)]
     },
@@ -225,7 +225,7 @@ const attentions: readonly Promised[] = [
     says: 'masked keys weigh nothing, however large they are, and have no gradient',
     make: dtype => {
       const [q, k, v] = [sequence(dtype, [1]), sequence(dtype, [200, 0, 0, 6e4]), sequence(dtype, [6e4, 2, 4, -6e4])]
-      const o = attention(q, k, v, tensor([[0, 1, 1, 0]], undefined, 'i32'))
+      const o = attention(q, k, v, { mask: tensor([[0, 1, 1, 0]], undefined, 'i32') })
       const [dq, dk, dv] = grad(o.cast('f32').sum(), [q, k, v])
       // 0.5·(2 and 4): p·(dp − 3)/2 = ∓0.25; the gradient of v reaches all four elements of a head.
       return [
@@ -240,12 +240,9 @@ const attentions: readonly Promised[] = [
     op: 'attention',
     says: 'huge scores pick the largest, equal ones share',
     make: dtype => {
-      const o = attention(
-        sequence(dtype, [200, -200]),
-        sequence(dtype, [200, 100, 200]),
-        sequence(dtype, [1, 2, 3]),
-        tensor([[1, 1, 1]], undefined, 'i32'),
-      )
+      const o = attention(sequence(dtype, [200, -200]), sequence(dtype, [200, 100, 200]), sequence(dtype, [1, 2, 3]), {
+        mask: tensor([[1, 1, 1]], undefined, 'i32'),
+      })
       return [[o, perRow([2, 2])]]
     },
   },

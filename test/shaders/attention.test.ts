@@ -148,9 +148,11 @@ describe('every attention kernel agrees with float64, forward and backward', () 
     { headSize: 6, masked: false, rate: 0 },
     { headSize: 32, masked: true, rate: 0.1 },
     { headSize: 64, masked: true, rate: 0 },
+    { headSize: 3, masked: true, rate: 0, causal: true },
+    { headSize: 8, masked: false, rate: 0.1, causal: true },
   ]
-  for (const { headSize, masked, rate } of layouts) {
-    test(`headSize ${headSize}${masked ? ', masked' : ''}${rate ? ', with dropout' : ''}`, async () => {
+  for (const { headSize, masked, rate, causal = false } of layouts) {
+    test(`headSize ${headSize}${masked ? ', masked' : ''}${causal ? ', causal' : ''}${rate ? ', with dropout' : ''}`, async () => {
       const problems = fc.record({
         batch: fc.integer({ min: 1, max: 2 }),
         queries: length,
@@ -158,6 +160,7 @@ describe('every attention kernel agrees with float64, forward and backward', () 
         heads: fc.integer({ min: 1, max: 3 }),
         headSize: fc.constant(headSize),
         mask: masked ? masks : fc.constant(undefined),
+        causal: fc.constant(causal),
         rate: fc.constant(rate),
         seed: fc.integer({ min: 0, max: 0xffffffff }),
       })
@@ -463,7 +466,7 @@ describe('in float64', () => {
         const mask = c.mask && tensor(Int32Array.from(rest[0].data), [c.batch, c.keys], 'i32')
         const step = tensor(Uint32Array.of(STEP), [], 'u32')
         const [qt, kt, vt] = sources.map(t => t.tanh())
-        const result = attention(qt, kt, vt, mask, { dropout: { rate: c.rate, stream: 9, step, seed: c.seed } })
+        const result = attention(qt, kt, vt, { mask, dropout: { rate: c.rate, stream: 9, step, seed: c.seed } })
         const loss = result
           .square()
           .mul(tensor(Float32Array.from(dO.data), dO.spec.shape))
@@ -495,7 +498,7 @@ describe('in float64', () => {
     const v = tensor([10, 0, 0, 20], [1, 2, 1, 2])
     // Scores 5/√2 and 3/√2.
     const first = 1 / (1 + Math.exp(-2 / Math.SQRT2))
-    const [o] = reference([attention(q, k, v, undefined)])
+    const [o] = reference([attention(q, k, v)])
     expect(o[0]).toBeCloseTo(10 * first, 12)
     expect(o[1]).toBeCloseTo(20 * (1 - first), 12)
   })
@@ -505,7 +508,7 @@ describe('in float64', () => {
     const ones = tensor(new Float32Array(8).fill(1), [1, 8, 1, 1])
     const dropped = (step: number): Float64Array =>
       reference([
-        attention(q, ones, ones, undefined, {
+        attention(q, ones, ones, {
           dropout: { rate: 0.25, stream: 1, step: tensor(Uint32Array.of(step), [], 'u32'), seed: 3 },
         }),
       ])[0]
@@ -524,21 +527,26 @@ test('what does not fit is said in one line', () => {
   const flat = tensor(new Float32Array(24), [6, 4])
   const mask = tensor(new Float32Array(3), [1, 3])
   const step = tensor(Uint32Array.of(0), [], 'u32')
-  expect(() => attention(flat, x, x, undefined)).toThrow(
+  expect(() => attention(flat, x, x)).toThrow(
     'attention: q is f32[6, 4], but f32 or f16 [batch, queries, heads, headSize] was expected',
   )
-  expect(() => attention(x, x, short, undefined)).toThrow(
-    'attention: v is f32[1, 2, 2, 4], but f32[1, 3, 2, 4] was expected',
-  )
-  expect(() => attention(x, x, x, mask)).toThrow('attention: mask is f32[1, 3], but i32[1, 3] was expected')
-  expect(() => attention(x, x, x, undefined, { dropout: { rate: 1, stream: 0, step, seed: 0 } })).toThrow(
+  expect(() => attention(x, x, short)).toThrow('attention: v is f32[1, 2, 2, 4], but f32[1, 3, 2, 4] was expected')
+  expect(() => attention(x, x, x, { mask })).toThrow('attention: mask is f32[1, 3], but i32[1, 3] was expected')
+  expect(() => attention(x, x, x, { dropout: { rate: 1, stream: 0, step, seed: 0 } })).toThrow(
     'dropout rate 1 is not in [0, 1)',
   )
-  expect(() => attention(x, x, x, undefined, { dropout: { rate: 0.5, stream: 0, step: mask, seed: 0 } })).toThrow(
+  expect(() => attention(x, x, x, { dropout: { rate: 0.5, stream: 0, step: mask, seed: 0 } })).toThrow(
     'dropout step is f32[1, 3], but u32[] was expected',
   )
-  const [, lse] = applyAll('attention', [x, x, x], { scale: 1, hasMask: false, rate: 0, stream: 0, seed: 0 })
+  const [, lse] = applyAll('attention', [x, x, x], {
+    scale: 1,
+    hasMask: false,
+    causal: false,
+    rate: 0,
+    stream: 0,
+    seed: 0,
+  })
   expect(() => grad(lse.sum(), [x])).toThrow('no gradient flows through the log-sum-exp')
-  const [dq] = grad(attention(x, x, x, undefined).sum(), [x])
+  const [dq] = grad(attention(x, x, x).sum(), [x])
   expect(() => grad(dq.sum(), [x])).toThrow('second derivatives of fused attention are not implemented')
 })

@@ -17,6 +17,7 @@ export interface Case {
   readonly headSize: number
   /** Attended keys of each batch item, by rule; undefined: no mask. */
   readonly mask: ((item: number, key: number) => boolean) | undefined
+  readonly causal?: boolean
   readonly rate: number
   readonly seed: number
 }
@@ -39,8 +40,8 @@ export const kernelOf = (name: string) => {
   return op
 }
 
-export function attributesOf({ headSize, mask, rate, seed }: Case): Attributes {
-  return { scale: 1 / Math.sqrt(headSize), hasMask: mask !== undefined, rate, stream: 9, seed }
+export function attributesOf({ headSize, mask, causal = false, rate, seed }: Case): Attributes {
+  return { scale: 1 / Math.sqrt(headSize), hasMask: mask !== undefined, causal, rate, stream: 9, seed }
 }
 
 export interface Tensors {
@@ -154,7 +155,7 @@ export const masks = fc.constantFrom<NonNullable<Case['mask']>>(
  * are multiplied, and so is the result: 2⁻¹¹ of each term's size and of the sum, with float64's `o` and `lse`.
  */
 export function roundingIn16(
-  { batch, queries, keys, heads, headSize, mask, rate, seed }: Case,
+  { batch, queries, keys, heads, headSize, mask, causal, rate, seed }: Case,
   { q, k, v, dO }: Tensors,
   [o, lse]: readonly Float64Array[],
 ) {
@@ -173,7 +174,7 @@ export function roundingIn16(
     const at = ((item * queries + i) * heads + head) * headSize
     const mean = dot(dOs, at, os, at)
     for (let j = 0; j < keys; j++) {
-      if (mask && !mask(item, j)) continue
+      if ((mask && !mask(item, j)) || (causal && j > i + keys - queries)) continue
       const jt = ((item * keys + j) * heads + head) * headSize
       const z = keepFactor(rate, row * keys + j, 9, STEP, seed)
       const p = Math.exp(scale * dot(qs, at, ks, jt) - lse[row])

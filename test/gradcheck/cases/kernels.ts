@@ -373,6 +373,7 @@ const attentionParams = fc.record({
   keys: fc.constantFrom(70, 3, 65, 17, 16, 33, 1, 15),
   headSize: fc.constantFrom(1, 3, 4, 8, 16, 20),
   mask: fc.constantFrom('none', 'some', 'row'),
+  causal: fc.boolean(),
   rate: fc.constantFrom(0, 0.25),
   merged: fc.boolean(),
   hard: fc.nat(4),
@@ -384,7 +385,7 @@ const attentionCase = (op: 'attention' | 'attentionGradient'): OpCase =>
     op,
     attentionParams,
     draw => {
-      const { batch, heads, mask, rate, merged, hard, step, seed } = draw
+      const { batch, heads, mask, causal, rate, merged, hard, step, seed } = draw
       const [queries, keys, headSize] = [draw.queries, draw.keys, draw.headSize]
       // Heads inside a linear layer's output, as models have them, or in tensors of four axes.
       const shape = (sequence: number): number[] =>
@@ -403,13 +404,11 @@ const attentionCase = (op: 'attention' | 'attentionGradient'): OpCase =>
           const split = (t: Tensor, sequence: number): Tensor => t.reshape([batch, sequence, heads, headSize])
           const masks = mask === 'none' ? undefined : rest[0]
           const now = rest[mask === 'none' ? 0 : 1]
-          const out = attention(
-            split(q, queries),
-            split(k, keys),
-            split(v, keys),
-            masks,
-            rate === 0 ? {} : { dropout: { rate, stream: 3, step: now, seed } },
-          )
+          const out = attention(split(q, queries), split(k, keys), split(v, keys), {
+            mask: masks,
+            causal,
+            dropout: rate === 0 ? undefined : { rate, stream: 3, step: now, seed },
+          })
           return merged ? out.reshape(shape(queries)) : out
         },
         options: { sumLength: Math.max(queries, keys, headSize) },

@@ -465,6 +465,28 @@ const attentions: readonly Plant[] = [
     { of: 'attention', shaders: /^\/\/ attention/m },
     [/\(index \+ 4u\) >> 2u/, 'index >> 2u'],
   ),
+  wrongKernel('attention, causal', 'the diagonal is closed', { of: 'attention', shaders: /fn causalEnd/ }, [
+    /keys \+ u\.queries <= queries \+ u\.keys/,
+    'keys + u.queries < queries + u.keys',
+  ]),
+  wrongKernel(
+    'attention, causal',
+    'the first query meets the first key, not the last the last',
+    { of: 'attention', shaders: /^\/\/ attention forward[^]*fn causalEnd/m },
+    [/keys \+ u\.queries <= queries \+ u\.keys/, 'keys <= queries'],
+  ),
+  wrongKernel(
+    'attention, causal',
+    'the tile on the diagonal is skipped',
+    { of: 'attention', shaders: /^\/\/ attention forward[^]*fn causalEnd/m },
+    [/causalEnd\(\(tileNumber \+ 1u\)/, 'causalEnd(tileNumber'],
+  ),
+  wrongKernel(
+    'attentionGradient, causal',
+    'queries that share a tile with others before a key are left out',
+    { of: 'attention', shaders: /^\/\/ attention gradient[^]*let begin = / },
+    [/firstQuery\(rowStart\) \/ (\d+)u/, '(firstQuery(rowStart) + $1u - 1u) / $1u'],
+  ),
   wrongKernel('attentionGradient', 'no sum over the row', { of: 'attention', shaders: /^\/\/ attention statistics/m }, [
     /vec2<f32>\(lse\[row\], sum\)/,
     'vec2<f32>(lse[row], 0.0)',

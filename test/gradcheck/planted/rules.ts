@@ -222,6 +222,15 @@ const kernels: readonly Plant[] = [
   ),
   wrongRule(
     'attention',
+    'not causal in the backward pass',
+    (right, { inputs, outputs, upstream: [dO], attributes }) => {
+      if (!dO || !attributes.causal) return [...right]
+      const [q, k, v, ...rest] = inputs
+      return applyAll('attentionGradient', [q, k, v, ...outputs, dO, ...rest], { ...attributes, causal: false })
+    },
+  ),
+  wrongRule(
+    'attention',
     'dropout drops others in the backward pass',
     (_right, { inputs: [q, k, v, ...rest], outputs, upstream: [dO], attributes }) =>
       dO

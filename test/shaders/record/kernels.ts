@@ -299,6 +299,7 @@ interface AttentionCase {
   readonly headSize: number
   readonly dtype: 'f32' | 'f16'
   readonly mask?: boolean
+  readonly causal?: boolean
   readonly rate?: number
   /** Slices of one projection, heads before the sequence. */
   readonly strided?: boolean
@@ -318,6 +319,8 @@ const attentionCases: readonly AttentionCase[] = [
   { headSize: 30, dtype: 'f16' },
   { headSize: 128, dtype: 'f32', rate: 0.1 },
   { headSize: 64, dtype: 'f32', strided: true },
+  { headSize: 64, dtype: 'f32', causal: true },
+  { headSize: 64, dtype: 'f16', mask: true, causal: true, rate: 0.1, sequence: [128, 512] },
 ]
 
 function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16']): Generator<Recorded> {
@@ -325,6 +328,7 @@ function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16'])
     headSize,
     dtype,
     mask = false,
+    causal = false,
     rate = 0,
     strided = false,
     sequence: [queries, keys] = [70, 70],
@@ -340,6 +344,7 @@ function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16'])
       dtype,
       scale: 1 / Math.sqrt(headSize),
       mask,
+      causal,
       dropout: rate > 0 ? { rate, stream: 9, seed: 11 } : undefined,
       maxWorkgroups: traits.maxWorkgroups,
     }
@@ -360,6 +365,7 @@ function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16'])
     const name = [
       `headSize ${headSize} ${dtype}`,
       ...(mask ? ['mask'] : []),
+      ...(causal ? ['causal'] : []),
       ...(rate > 0 ? ['dropout'] : []),
       ...(strided ? ['strided'] : []),
       ...(queries === 70 ? [] : [`${queries}x${keys}`]),
