@@ -6,7 +6,7 @@ import { Linear, initialise } from 'tilegrad/nn'
 const linear = new Linear(2, 3)
 await initialise(linear.parameters(), 1)
 const x = tensor([[[[1, 2]], [[3, 4]]]])
-const y = attention(x, x, x, undefined)
+const y = attention(x, x, x)
 const [dx] = grad(y.sum(), [x])
 const chosen = tensor([[5], [6], [7]]).gather(tensor(new Int32Array([2, 0])))
 const outputs = linear.forward(tensor([[0, 0]]))

@@ -513,6 +513,7 @@ const attentions: readonly Plant[] = [
     'probabilities past the last query are not zero',
     { of: 'attention', shaders: /^\/\/ attention gradient's probabilities stored/m },
     [/ & vec4<bool>\(query < u\.queries\)/g, ''],
+    [/ & \(queries < vec4<u32>\(u\.queries\)\)/, ''],
   ),
   wrongKernel(
     'attentionGradient, stored',
