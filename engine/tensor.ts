@@ -318,16 +318,17 @@ export class Tensor {
   }
   /**
    * `start` inclusive, `end` exclusive, one entry for each axis; axes left out are kept whole. Negative entries count
-   * from the end of their axis.
+   * from the end of their axis. With `step`, every so many-th element.
    */
-  slice(start: readonly number[], end: readonly number[] = []): Tensor {
+  slice(start: readonly number[], end: readonly number[] = [], step?: readonly number[]): Tensor {
     const entry = (of: readonly number[], i: number, n: number, none: number): number => {
       const at = of[i] ?? none
       return at < 0 ? at + n : at
     }
     const from = this.shape.map((n, i) => entry(start, i, n, 0))
     const to = this.shape.map((n, i) => entry(end, i, n, n))
-    return apply('slice', [this], { start: from, end: to })
+    const steps = step?.some(n => n !== 1) ? { step: this.shape.map((_, i) => step[i] ?? 1) } : {}
+    return apply('slice', [this], { start: from, end: to, ...steps })
   }
   broadcastTo(shape: readonly number[]): Tensor {
     return apply('broadcast', [this], { shape })
@@ -374,14 +375,14 @@ export class Tensor {
    * the right a column, whose axis the result lacks: [K] · [K, N] → [N], [M, K] · [K] → [M], [K] · [K] → [].
    */
   declare readonly matmul: (other: Tensor) => Tensor
-  /** Softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
-  declare readonly softmax: () => Tensor
-  /** Logarithm of the softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
-  declare readonly logSoftmax: () => Tensor
-  /** Layer norm (Ba et al. 2016) over the last axis, with scale `gamma` and shift `beta`, both [width]. */
-  layerNorm(gamma: Tensor, beta: Tensor, epsilon = 1e-12): Tensor {
-    return apply('layerNorm', [this, gamma, beta], { epsilon })
-  }
+  /** Softmax over an axis, in this shape and dtype. Throws a UserError on integers. */
+  declare readonly softmax: (axis?: number) => Tensor
+  /** Logarithm of the softmax over an axis, in this shape and dtype. Throws a UserError on integers. */
+  declare readonly logSoftmax: (axis?: number) => Tensor
+  /** Layer norm (Ba et al. 2016) over an axis, with scale `gamma` and shift `beta`, both of its length; ε is 1e-12. */
+  declare readonly layerNorm: (gamma: Tensor, beta: Tensor, epsilon?: number, axis?: number) => Tensor
+  /** RMS norm (Zhang & Sennrich 2019) over an axis, with scale `gamma` of its length; ε is 1e-6. */
+  declare readonly rmsNorm: (gamma: Tensor, epsilon?: number, axis?: number) => Tensor
   /**
    * Slices along an axis by their ids (i32, any shape), which replace it: [..., ...ids.shape, ...], as NumPy's `take`.
    * Zeros for an id that is not an index of the axis.
@@ -445,7 +446,7 @@ const unary = (name: PlainOpName): Method =>
 addMethods(unary, 'neg', 'abs', 'sign', 'exp', 'exp2', 'expm1', 'log', 'log2', 'log1p', 'sqrt', 'rsqrt', 'reciprocal')
 addMethods(unary, 'square', 'sin', 'cos', 'tan', 'asin', 'acos', 'atan', 'sinh', 'cosh', 'tanh', 'asinh', 'acosh')
 addMethods(unary, 'atanh', 'erf', 'floor', 'ceil', 'round', 'trunc', 'sigmoid', 'relu', 'silu')
-addMethods(unary, 'isFinite', 'isInfinite', 'isNaN', 'detach', 'softmax', 'logSoftmax')
+addMethods(unary, 'isFinite', 'isInfinite', 'isNaN', 'detach')
 
 const binary = (name: PlainOpName): Method =>
   function (other) {

@@ -31,9 +31,21 @@ export function permuteView(view: View, order: readonly number[]): View {
   return { ...view, shape: order.map(i => view.shape[i]), strides: order.map(i => view.strides[i]) }
 }
 
-export function sliceView(view: View, start: readonly number[], end: readonly number[]): View {
+/** Every `step[i]`-th element of axis i from `start[i]` to before `end[i]`; every one without steps. */
+export function sliceView(
+  view: View,
+  start: readonly number[],
+  end: readonly number[],
+  step?: readonly number[],
+): View {
   const offset = start.reduce((sum, from, i) => sum + from * view.strides[i], view.offset)
-  return { ...view, shape: start.map((from, i) => end[i] - from), offset }
+  if (!step) return { ...view, shape: start.map((from, i) => end[i] - from), offset }
+  return {
+    ...view,
+    shape: start.map((from, i) => Math.ceil((end[i] - from) / step[i])),
+    strides: view.strides.map((stride, i) => stride * step[i]),
+    offset,
+  }
 }
 
 /** The elements in reverse order along `axes`, by negative strides. */

@@ -1,25 +1,17 @@
 // Layer norm (Ba et al. 2016) over the last axis, and the kernels of its gradients. Statistics, sums and the gradients
 // of gamma and beta are f32 whatever the dtype of x.
 import { UserError } from '../errors.ts'
-import { type Lowering, type Spec, isFloat } from '../../shaders/kernel.ts'
+import type { Lowering, Spec } from '../../shaders/kernel.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
 import { showSpec } from '../shape.ts'
-import { type Tensor, apply, applyAll } from '../tensor.ts'
+import { type Tensor, apply, applyAll, defineMethods } from '../tensor.ts'
 import { gradientOfFormula, sum } from './formula.ts'
-import { asRows, needFloatRows, needSpec } from './rows.ts'
+import { alongLast, asMatrix, asRows, column, needFloatRows, needSpec, needWidth } from './rows.ts'
 
 const kernels = new OnDemand(() => import('../../shaders/layer-norm.ts'))
 
 type LayerNormAttributes = { readonly epsilon: number }
-
-function needWidth(op: string, name: string, spec: Spec, x: Spec): void {
-  const { width } = asRows(x)
-  if (!isFloat(spec.dtype) || spec.shape.length !== 1 || spec.shape[0] !== width) {
-    const expected = `floats of shape [${width}] were expected (x is ${showSpec(x)})`
-    throw new UserError(`${op}: ${name} is ${showSpec(spec)}, but ${expected}`)
-  }
-}
 
 /** One number for each row: mean or rstd. */
 function statistic(x: Spec): Spec {
@@ -181,18 +173,13 @@ defineOp({
   },
 })
 
-/** f32 [rows, width]. */
-function asMatrix(x: Tensor): Tensor {
-  const { rows, width } = asRows(x)
-  return x.cast('f32').reshape([rows, width])
-}
-
-/** [rows, 1], of one number for each row. */
-function column(numbers: Tensor): Tensor {
-  return numbers.reshape([numbers.size, 1])
-}
-
 /** (x − mean)·rstd as [rows, width]. */
 function normalized(x: Tensor, mean: Tensor, rstd: Tensor): Tensor {
   return asMatrix(x).sub(column(mean)).mul(column(rstd))
 }
+
+defineMethods({
+  layerNorm(gamma, beta, epsilon = 1e-12, axis = -1) {
+    return alongLast('layerNorm', this, axis, x => apply('layerNorm', [x, gamma, beta], { epsilon }))
+  },
+})

@@ -2,18 +2,22 @@
 //
 // As in PyTorch, an entry of −∞ has probability 0, and a row of only −∞ gives NaN.
 import type { Lowering } from '../../shaders/kernel.ts'
-import { type SoftmaxKernel, softmaxCandidates, softmaxLaunch } from '../../shaders/softmax.ts'
+import type { SoftmaxKernel } from '../../shaders/softmax.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
 import { showSpec } from '../shape.ts'
-import { type Tensor, apply } from '../tensor.ts'
+import { type Tensor, apply, defineMethods } from '../tensor.ts'
 import { gradientOfFormula } from './formula.ts'
-import { asRows, needFloatRows, needSpec } from './rows.ts'
+import { alongLast, asRows, needFloatRows, needSpec } from './rows.ts'
 
 declare module '../graph.ts' {
   interface OpAttributes extends Record<SoftmaxKernel, NoAttributes> {}
 }
 
+const kernels = new OnDemand(() => import('../../shaders/softmax.ts'))
+
 function lower(kernel: SoftmaxKernel, context: LoweringContext): Lowering {
+  const { softmaxCandidates, softmaxLaunch } = kernels.module
   const { dtype } = context.inputs[0]
   const sizes = asRows(context.inputs[0])
   const problem = { kernel, ...sizes, dtype }
@@ -51,6 +55,7 @@ function forward(name: 'softmax' | 'logSoftmax', value: (x: number, rowMax: numb
       return [x]
     },
     gradient: ({ outputs: [y], upstream: [dy] }) => [dy && apply(`${name}Gradient`, [y, dy])],
+    kernels,
     lower: context => lower(name, context),
     reference: ([x], specs) =>
       mapRows(specs, (from, to) => {
@@ -83,6 +88,7 @@ function backward(
       return [y]
     },
     gradient: gradientOfFormula((y, dy) => [formula(y, dy)]),
+    kernels,
     lower: context => lower(name, context),
     reference: ([y, dy], specs) =>
       mapRows(specs, (from, to) => {
@@ -107,3 +113,12 @@ backward(
   (y, dy, total) => dy - Math.exp(y) * total,
   (y, dy) => dy.sub(y.exp().mul(dy.sum(-1, true))),
 )
+
+defineMethods({
+  softmax(axis = -1) {
+    return alongLast('softmax', this, axis, x => apply('softmax', [x]))
+  },
+  logSoftmax(axis = -1) {
+    return alongLast('logSoftmax', this, axis, x => apply('logSoftmax', [x]))
+  },
+})

@@ -3,7 +3,7 @@
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { broadcastShapes, normalizeAxes, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
-import { apply, defineMethods } from '../tensor.ts'
+import { type Tensor, apply, defineMethods } from '../tensor.ts'
 import {
   broadcastView,
   contiguousView,
@@ -22,7 +22,12 @@ declare module '../graph.ts' {
     /** `again` only tells two equal views apart (recompute.ts). */
     readonly reshape: { readonly shape: readonly number[]; readonly again?: number }
     readonly permute: { readonly order: readonly number[] }
-    readonly slice: { readonly start: readonly number[]; readonly end: readonly number[] }
+    /** Every element where there are no steps. */
+    readonly slice: {
+      readonly start: readonly number[]
+      readonly end: readonly number[]
+      readonly step?: readonly number[]
+    }
     readonly broadcast: { readonly shape: readonly number[] }
     readonly flip: { readonly axes: readonly number[] }
     readonly diagonal: { readonly a: number; readonly b: number }
@@ -60,21 +65,48 @@ defineOp({
 defineOp({
   name: 'slice',
   kind: 'view',
-  infer: ([x], { start, end }) => {
+  infer: ([x], { start, end, step }) => {
     const isWithin = (n: number, i: number): boolean =>
       [start[i], end[i]].every(Number.isInteger) && start[i] >= 0 && start[i] < end[i] && end[i] <= n
     const rank = x.shape.length
     if (start.length !== rank || end.length !== rank || !x.shape.every(isWithin))
       throw new UserError(`slice: ${showShape(start)} to ${showShape(end)} is not within ${showSpec(x)}`)
-    return [{ shape: start.map((from, i) => end[i] - from), dtype: x.dtype }]
+    if (step && (step.length !== rank || !step.every(n => Number.isInteger(n) && n >= 1)))
+      throw new UserError(`slice: the steps ${showShape(step)} are not positive integers`)
+    return [{ shape: sliceView(contiguousView(x), start, end, step).shape, dtype: x.dtype }]
   },
-  view: (input, { start, end }) => sliceView(input, start, end),
-  gradient: ({ inputs: [x], attributes: { start, end }, upstream: [dy] }) => {
-    const after = end.map((to, i) => x.shape[i] - to)
-    return [dy?.pad(start, after)]
+  view: (input, { start, end, step }) => sliceView(input, start, end, step),
+  gradient: ({ inputs: [x], attributes: { start, end, step }, upstream: [dy] }) => {
+    if (!dy) return []
+    const whole = step ? spread(dy, step) : dy
+    // What was skipped after the last element may end before or after the slice does.
+    const ends = start.map((from, i) => Math.min(from + whole.shape[i], x.shape[i]))
+    const own = step
+      ? whole.slice(
+          [],
+          ends.map((to, i) => to - start[i]),
+        )
+      : whole
+    const after = (step ? ends : end).map((to, i) => x.shape[i] - to)
+    return [own.pad(start, after)]
   },
-  reference: ([x], { inputs: [spec] }, { start, end }) => [readThrough(x, sliceView(contiguousView(spec), start, end))],
+  reference: ([x], { inputs: [spec] }, { start, end, step }) => [
+    readThrough(x, sliceView(contiguousView(spec), start, end, step)),
+  ],
 })
+
+/** Each element followed by step − 1 zeros along every axis. */
+function spread(x: Tensor, step: readonly number[]): Tensor {
+  const apart = x.shape.flatMap(n => [n, 1])
+  const after = step.flatMap(n => [0, n - 1])
+  return x
+    .reshape(apart)
+    .pad(
+      after.map(() => 0),
+      after,
+    )
+    .reshape(x.shape.map((n, i) => n * step[i]))
+}
 
 defineOp({
   name: 'broadcast',

@@ -5,11 +5,14 @@ import { afterAll, expect, test } from 'vitest'
 import {
   type Sorted,
   type Tensor,
+  batchNorm,
+  batchStatistics,
   concat,
   currentDevice,
   einsum,
   eye,
   grad,
+  groupNorm,
   linspace,
   oneHot,
   range,
@@ -87,6 +90,19 @@ const ops: Readonly<Record<string, Fn>> = {
   argsort: x => x.argsort(),
   topK: x => both(x.topK(5)),
   'topK, smallest of the first axis': x => both(x.topK(2, 0, false)),
+  'slice, with steps': x => x.slice([1], [6], [2, 3]),
+  'softmax of another axis': x => x.softmax(1),
+  'logSoftmax of another axis': x => x.logSoftmax(0),
+  'layerNorm of another axis': (x, gamma, beta) => x.layerNorm(gamma, beta, 1e-5, 1),
+  rmsNorm: (x, gamma) => x.rmsNorm(gamma, 1e-5),
+  'rmsNorm of another axis': (x, gamma) => x.rmsNorm(gamma, 1e-5, 1),
+  groupNorm: (x, gamma, beta) => groupNorm(x, 3, gamma, beta),
+  batchNorm: (x, gamma, beta) => batchNorm(x, batchStatistics(x), { gamma, beta }),
+  'batchNorm by other statistics': (x, mean, variance) => batchNorm(x, { mean, variance }),
+  batchStatistics: x => {
+    const { mean, variance } = batchStatistics(x)
+    return [mean, variance]
+  },
 }
 
 function fnOf(name: string): Fn {

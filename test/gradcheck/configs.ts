@@ -23,6 +23,8 @@ const ROW_KERNELS = [
   'logSoftmaxGradient',
   'layerNorm',
   'layerNormGradient',
+  'rmsNorm',
+  'rmsNormGradient',
   'crossEntropy',
   'crossEntropyGradient',
   'divergence',

@@ -328,6 +328,19 @@ const picking: readonly Promised[] = [
     },
   },
   {
+    op: 'rmsNorm',
+    says: 'a row of zeros stays zero, with a gradient; NaN spoils its own row alone',
+    make: dtype => {
+      const x = rows(dtype, [0, 0], [NaN, 1], [3, 3])
+      const y = x.rmsNorm(tensor([1, 2], [2], dtype), 1)
+      const scale = 1 / Math.sqrt(10)
+      return [
+        [y, [0, 0, NaN, NaN, 3 * scale, 6 * scale]],
+        [gradientOf(y, x, [1, 2, 0, 0, 0, 0]), [1, 4, NaN, NaN, 0, 0]],
+      ]
+    },
+  },
+  {
     op: 'gatherAlong',
     says: 'elements come as they are; an index outside of the axis gives 0; other elements do not matter',
     make: dtype => [

@@ -73,6 +73,16 @@ ops = {
     "argsort": lambda x: x.argsort(stable=True),
     "topK": lambda x: x.topk(5),
     "topK, smallest of the first axis": lambda x: x.topk(2, 0, largest=False),
+    "slice, with steps": lambda x: x[1:6:2, ::3],
+    "softmax of another axis": lambda x: x.softmax(1),
+    "logSoftmax of another axis": lambda x: x.log_softmax(0),
+    "layerNorm of another axis": lambda x, g, b: F.layer_norm(x.transpose(1, 2), (5,), g, b, 1e-5).transpose(1, 2),
+    "rmsNorm": lambda x, g: F.rms_norm(x, (5,), g, 1e-5),
+    "rmsNorm of another axis": lambda x, g: F.rms_norm(x.transpose(1, 2), (6,), g, 1e-5).transpose(1, 2),
+    "groupNorm": lambda x, g, b: F.group_norm(x, 3, g, b),
+    "batchNorm": lambda x, g, b: F.batch_norm(x, None, None, g, b, training=True),
+    "batchNorm by other statistics": lambda x, m, v: (x - m[:, None]) / (v[:, None] + 1e-5).sqrt(),
+    "batchStatistics": lambda x: (x.mean((0, 2)), x.var((0, 2), unbiased=False)),
 }
 
 

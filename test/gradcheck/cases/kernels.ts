@@ -247,6 +247,39 @@ const layerNormCases: readonly OpCase[] = [
   ),
 ]
 
+const rmsNormCases: readonly OpCase[] = [
+  opCase(
+    'rmsNorm',
+    fc.record({ size: rowsAndWidth, layout, epsilon: fc.constantFrom(1e-5, 1e-1), statistics: fc.nat(3) }),
+    ({ size: { rows, width }, layout: as, epsilon, statistics }) => ({
+      slots: [{ shape: [rows, width], layout: as }, { shape: [width] }],
+      fn: (x, gamma) => {
+        const [y, rstd] = applyAll('rmsNorm', [x, gamma], { epsilon })
+        return statistics === 0 ? y.add(rstd.reshape([rows, 1])) : y
+      },
+      options: { sumLength: Math.max(width, rows) },
+      // One or two numbers of a row, divided by their own size, are steep near 0.
+      nets: width < 3 ? [2] : undefined,
+    }),
+    { share: 1 / 2 },
+  ),
+  opCase(
+    'rmsNormGradient',
+    fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout) }),
+    ({ size: { rows, width }, layouts }) => ({
+      slots: [
+        { shape: [rows, width], layout: layouts[0] },
+        { shape: [width] },
+        { shape: [rows], dtype: 'f32', values: 'positive' },
+        { shape: [rows, width], layout: layouts[1] },
+      ],
+      fn: (x, gamma, rstd, dy) => apply('rmsNormGradient', [x, gamma, rstd, dy]),
+      options: { sumLength: Math.max(width, rows) },
+    }),
+    { share: 1 / 2 },
+  ),
+]
+
 /** Labels of any class, and every third the ignored one. */
 const labels =
   (classes: number) =>
@@ -545,6 +578,7 @@ export const attentionCases: readonly OpCase[] = [attentionCase('attention'), at
 export const rowCases: readonly OpCase[] = [
   ...softmaxCases,
   ...layerNormCases,
+  ...rmsNormCases,
   ...crossEntropyCases,
   ...divergenceCases,
   ...scatterCases,

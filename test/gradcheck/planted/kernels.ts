@@ -445,6 +445,17 @@ const sorts: readonly Plant[] = [
   ),
 ]
 
+const rmsNorms: readonly Plant[] = [
+  wrongKernel('rmsNorm', 'epsilon outside of the root', { of: 'rmsNorm', shaders: /^\/\/ rmsNorm /m }, [
+    /sqrt\((.*) \+ u\.epsilon\)/,
+    '(sqrt($1) + u.epsilon)',
+  ]),
+  wrongKernel('rmsNormGradient', 'the mean is a sum', { of: 'rmsNormGradient', shaders: /^\/\/ rmsNormGradient/m }, [
+    /, lane\) \/ width;/,
+    ', lane);',
+  ]),
+]
+
 const attentions: readonly Plant[] = [
   wrongKernel(
     'attention',
@@ -566,6 +577,7 @@ export const wrongKernels: readonly Plant[] = [
   ...gathers,
   ...scatters,
   ...sorts,
+  ...rmsNorms,
   ...attentions,
   ...optimizers,
 ]

@@ -241,6 +241,7 @@ const kernels: readonly Plant[] = [
         : [],
   ),
   wrongRule('gather', 'the table is taken for a constant', () => []),
+  wrongRule('rmsNorm', 'the scale is missing', ([dx, dgamma], { inputs: [, gamma] }) => [dx?.div(gamma), dgamma]),
   wrongRule('sort', 'the gradient stays in sorted order', (_right, { inputs: [x], upstream: [dy] }) => [
     dy && as(x, dy.pad([0, 0], [0, x.shape[1] - dy.shape[1]])),
   ]),

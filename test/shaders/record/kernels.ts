@@ -38,6 +38,7 @@ import {
 } from '../../../shaders/layer-norm.ts'
 import { candidates, configName, lower, rankedCandidates } from '../../../shaders/matmul.ts'
 import { type Product, productOf, tuningProblem } from '../../../shaders/matmul/problem.ts'
+import { type RmsNormProblem, rmsNormCandidates, rmsNormLaunch } from '../../../shaders/rms-norm.ts'
 import {
   type AlongProblem,
   gatherAlongLaunch,
@@ -66,6 +67,7 @@ export async function* recordedKernels(): AsyncGenerator<Recorded> {
     yield* named(adapter, attentions(traits))
     yield* named(adapter, rowKernels(traits))
     yield* named(adapter, otherKernels(traits))
+    yield* named(adapter, rmsNormKernels(traits))
     yield* named(adapter, recordedPlans(traits))
   }
   for (const subgroupMatrix of fragments) {
@@ -457,6 +459,20 @@ function* rowKernels(traits: Traits): Generator<Recorded> {
           layerNormParameterCandidates(problem, traits).map(
             config => layerNormParameterLowering(problem, config).launches,
           ),
+        )
+      }
+    }
+  }
+}
+
+function* rmsNormKernels(traits: Traits): Generator<Recorded> {
+  for (const dtype of ['f32', 'f16'] as const) {
+    for (const width of [1, 30, 64, 4096]) {
+      for (const kernel of ['rmsNorm', 'rmsNormGradient'] as const) {
+        const problem: RmsNormProblem = { kernel, rows: 33, width, dtype, gammaDtype: 'f32', epsilon: 1e-6 }
+        yield allOf(
+          `${kernel}/33x${width} ${dtype}`,
+          rmsNormCandidates(problem, traits).map(config => [rmsNormLaunch(problem, config, traits)]),
         )
       }
     }
