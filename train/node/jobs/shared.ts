@@ -39,6 +39,8 @@ export interface Shared {
   readonly lengths: Memo<TokenLengths>
   readonly texts: Memo<EncodedSets>
   readonly weights: Memo<TensorFile>
+  /** What a teacher answers to the training texts. */
+  readonly answers: Memo<readonly Float32Array[]>
 }
 
 /** Nothing is known yet. Texts of a few seeds, which draw different sets, are kept. */
@@ -48,4 +50,5 @@ export const createShared = (): Shared => ({
   lengths: new Memo(64),
   texts: new Memo(4),
   weights: new Memo(2),
+  answers: new Memo(4),
 })

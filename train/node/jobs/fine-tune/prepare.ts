@@ -64,6 +64,8 @@ export interface Job {
   readonly more: MoreTexts | undefined
   /** The texts as tokens, made when they are first asked for. */
   readonly texts: (progress: Progress) => Promise<EncodedSets>
+  /** The teacher's answers to the training texts, asked for where no earlier job of the same process has. */
+  readonly answers: (ask: () => Promise<readonly Float32Array[]>) => Promise<readonly Float32Array[]>
   readonly parameters: { readonly total: number; readonly trainable: number; readonly percent: number }
 }
 
@@ -120,6 +122,7 @@ export async function openJob(
   const lengths = await shared.lengths.get(keyOfTexts, () => tokenLengths(data.train, opened.tokenizer, options))
   const texts: Job['texts'] = progress =>
     shared.texts.get(keyOfTexts, () => tokenisedSets({ options, data, opened, more }, progress))
+  const answers: Job['answers'] = ask => shared.answers.get([keyOfTexts, teacher?.fingerprint].join(), ask)
   const parameters = countParameters(model)
 
   console.say(`${planText(options, data, device, beside)}\n`)
@@ -148,6 +151,7 @@ export async function openJob(
     teacher,
     more,
     texts,
+    answers,
   }
   await host.onOpened?.(job)
   return job
@@ -294,7 +298,10 @@ export async function prepare(
   // By kernels that are chosen for good, so that a resumed run gets the same answers.
   const examples = [...job.data.train, ...(more?.examples ?? [])]
   progress.stop()
-  return [prepared, teacher ? await withAnswers(texts, examples, teacher, progress, run) : texts]
+  return [
+    prepared,
+    teacher ? await withAnswers(texts, examples, teacher, { progress, remember: job.answers, run }) : texts,
+  ]
 }
 
 /**

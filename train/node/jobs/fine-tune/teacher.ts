@@ -79,21 +79,29 @@ export function teacherText(
   return `Teacher: ${name} (${count(parameters)} parameters), whose answers are ${share}`
 }
 
+/** How a teacher is asked. */
+interface Asking {
+  readonly progress: Progress
+  /** Gives the answers that an earlier job got, or those that `ask` gets. */
+  readonly remember: (ask: () => Promise<readonly Float32Array[]>) => Promise<readonly Float32Array[]>
+  /** One that may have kept the answers. */
+  readonly run?: Run
+}
+
 /**
- * The same sets with the teacher's answer to each training text, asked for or as a resumed run's folder has it; `train`
- * are the texts themselves.
+ * The same sets with the teacher's answer to each training text, asked for, remembered, or as a resumed run's folder has
+ * it; `train` are the texts themselves.
  */
 export async function withAnswers(
   texts: EncodedSets,
   train: readonly Example[],
   teacher: Teacher,
-  progress: Progress,
-  run?: Run,
+  { progress, remember, run }: Asking,
 ): Promise<TextSets<Target>> {
   const width = teacher.trained.answers.labels.length
   const lengths = texts.train.map(({ firstOf }) => (firstOf?.length ?? 1) * width)
   const kept = run && (await keptAnswers(run, lengths, line => progress.note(line)))
-  const answers = kept ?? (await answersOf(teacher, train, texts.train, progress))
+  const answers = kept ?? (await remember(() => answersOf(teacher, train, texts.train, progress)))
   // It takes no part in training, which needs the memory.
   for (const parameter of teacher.trained.model.parameters()) parameter.variable?.release()
   return { ...texts, train: texts.train.map((text, i) => ({ ...text, taught: answers[i] })) }

@@ -2,6 +2,7 @@
 // resumed, and that teachers of something else are refused.
 import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Writable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../../../../engine/errors.ts'
 import { currentDevice } from '../../../../../engine/node/index.ts'
@@ -10,9 +11,12 @@ import { freshValues } from '../../../../../models/initialise.ts'
 import { readJson, writeSafetensors } from '../../../../../models/node/files.ts'
 import { Console } from '../../../../../train/node/cli/console.ts'
 import { parseOptions } from '../../../../../train/node/cli/options.ts'
+import { Progress } from '../../../../../train/node/cli/progress.ts'
 import { startRun } from '../../../../../train/node/jobs/fine-tune.ts'
+import { openJob, prepare } from '../../../../../train/node/jobs/fine-tune/prepare.ts'
 import { byToken } from '../../../../../train/node/jobs/fine-tune/teacher.ts'
 import { keepAnswers, keptAnswers } from '../../../../../train/node/jobs/fine-tune/taught.ts'
+import { createShared } from '../../../../../train/node/jobs/shared.ts'
 import { openRun } from '../../../../../train/node/run/folder.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf, tinyRun } from '../../../../support/command.ts'
 import { killAfterCheckpoint } from '../../../../support/interrupted.ts'
@@ -130,6 +134,26 @@ test('killed outright, the run is resumed to the same bits, but not with another
     const [ours, theirs] = await Promise.all([join(cwd, 'run'), whole].map(folder => readFile(join(folder, file))))
     if (!file.endsWith('.json')) expect(ours.equals(theirs), file).toBe(true)
   }
+})
+
+test('jobs of one process ask a teacher once, unless the texts are others', async () => {
+  const lines: string[] = []
+  const stream = new Writable({ write: (chunk, _encoding, done) => (lines.push(String(chunk)), done()) })
+  const progress = new Progress({ stream, interval: 0 })
+  const shared = createShared()
+  const taughtIn = async (...more: string[]) => {
+    const options = parseOptions([...args().slice(1), '--out', 'unused', ...more], 'tilegrad')
+    const job = await openJob(options, new Console(true), progress, 'test', undefined, { shared })
+    const [, { train }] = await prepare(job, new Console(true), progress)
+    return train.map(({ taught }) => taught)
+  }
+  const first = await taughtIn()
+  expect(first).toHaveLength(82)
+  expect(await taughtIn('--lr', '1e-3')).toEqual(first)
+  const asked = (): number => lines.filter(line => /^teacher (\d+)\/\1\b/.test(line)).length
+  expect(asked()).toBe(1)
+  await taughtIn('--max-length', '7')
+  expect(asked()).toBe(2)
 })
 
 test('answers that are damaged, or to other texts, are asked for again', async () => {
