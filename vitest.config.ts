@@ -1,28 +1,34 @@
-// How the tests run: two processes at a time, each file in a process of its own, so that a WebGPU device lives and dies
-// with its file, and Dawn, which is native code, never sees two test files in one process.
+// How the tests run: by two processes at a time, most of which run many files (test/support/processes.ts).
 
-import { defineConfig } from 'vitest/config'
+import { globSync } from 'node:fs'
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
+import { ALONE, OWN_PROCESS } from './test/support/processes.ts'
 import { CountingReporter } from './test/support/reporter.ts'
 import { CostSequencer } from './test/support/sequencer.ts'
 
+const ALL = ['test/**/*.test.ts']
+
+/** Vitest's projects for the test files that `isWanted` chooses. */
+export function projects(isWanted: (file: string) => boolean = () => true): TestProjectInlineConfiguration[] {
+  const filesOf = (patterns: readonly string[]): string[] =>
+    globSync([...patterns])
+      .map(file => file.replaceAll('\\', '/'))
+      .filter(isWanted)
+  const [own, alone] = [filesOf(OWN_PROCESS), filesOf(ALONE)]
+  const shared = filesOf(ALL).filter(file => !own.includes(file) && !alone.includes(file))
+  return [
+    { extends: true, test: { name: 'own process', include: own } },
+    {
+      extends: true,
+      test: { name: 'shared process', include: shared, isolate: false, setupFiles: ['test/support/warm/files.ts'] },
+    },
+    { extends: true, test: { name: 'alone', include: alone, sequence: { groupOrder: 1 } } },
+  ]
+}
+
 export default defineConfig({
   test: {
-    projects: [
-      {
-        extends: true,
-        test: {
-          name: 'two at a time',
-          include: [
-            'test/*.test.ts',
-            'test/!(train)/**/*.test.ts',
-            'test/train/*/**/*.test.ts',
-            'test/train/!(memory).test.ts',
-          ],
-        },
-      },
-      // It measures the process's memory, which other work on the machine changes: it runs last, and alone.
-      { extends: true, test: { name: 'alone', include: ['test/train/memory.test.ts'], sequence: { groupOrder: 1 } } },
-    ],
+    projects: projects(),
     pool: 'forks',
     maxWorkers: 2,
     setupFiles: ['test/support/cost.ts'],
@@ -30,6 +36,8 @@ export default defineConfig({
     // A slow machine's compiler may take minutes for the kernels of one test.
     testTimeout: 600_000,
     hookTimeout: 600_000,
+    // A process that ends first frees what it compiled.
+    teardownTimeout: 60_000,
     reporters: [new CountingReporter()],
   },
 })

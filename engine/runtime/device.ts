@@ -270,9 +270,9 @@ export function setDeviceProvider(open: () => Promise<Device>): void {
   provider = open
 }
 
-/** Runs all graphs on `device` from here on. */
-export function useDevice(device: Device): void {
-  current = Promise.resolve(device)
+/** Runs all graphs on `device` from here on; without one, on a device that is opened when one is needed. */
+export function useDevice(device: Device | undefined): void {
+  current = device && Promise.resolve(device)
 }
 
 /** The device that graphs run on, opened at first use. Throws a UserError if there is none. */

@@ -2,8 +2,8 @@
 // set-up file of vitest, so every test file measures its own. costs.json has the costs of all files: it orders a run,
 // with the most expensive files first so that the workers end together, chooses the files of `npm run test:quick`, and
 // gives the time that is left. `TEST_COSTS=record npm test` writes it.
-import { readFileSync } from 'node:fs'
 import { afterAll } from 'vitest'
+import { spentSince } from './spent.ts'
 
 declare module 'vitest' {
   interface TaskMeta {
@@ -12,20 +12,7 @@ declare module 'vitest' {
   }
 }
 
-/** Seconds of processor time so far, of this process and, on Linux, of its children that have ended. */
-function spent(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1e6 + childrenSpent()
-}
-
-function childrenSpent(): number {
-  if (process.platform !== 'linux') return 0
-  // Fields 3 and up follow the name, which may contain spaces. 16 and 17 are the children's, in hundredths of a second.
-  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)?.split(' ') ?? []
-  return (Number(fields[13]) + Number(fields[14])) / 100
-}
-
 // Hooks that are registered first run last.
 afterAll(({}, suite) => {
-  suite.meta.cost = spent()
+  suite.meta.cost = spentSince()
 })

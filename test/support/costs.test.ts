@@ -1,11 +1,14 @@
-// What follows from the costs of test files: the order of a run, the quick ones, the lines that it prints.
+// What follows from the costs of test files: the quick ones, the lines that a run prints; and in which process each runs.
 import { globSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import quick from '../../vitest.quick.config.ts'
+import { projects } from '../../vitest.config.ts'
 import { isQuick, progress, recordedCosts, slowest } from './costs.ts'
+import { ALONE, OWN_PROCESS } from './processes.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const all = globSync('test/**/*.test.ts', { cwd: root }).map(file => file.replaceAll('\\', '/'))
+const filesOf = (made: ReturnType<typeof projects>): string[] => made.flatMap(({ test }) => test?.include ?? [])
 const costs = { 'a.test.ts': 60, 'b.test.ts': 30, 'c.test.ts': 1 }
 
 describe('progress', () => {
@@ -36,8 +39,14 @@ test('a file is quick once it is measured, and cheap', () => {
 })
 
 test('test:quick runs many files, and none of those that cost much', () => {
-  const all = globSync('test/**/*.test.ts', { cwd: root })
-  const chosen = quick.test?.include ?? []
+  const costs = recordedCosts()
+  const chosen = filesOf(projects(file => isQuick(costs, file)))
   expect(chosen.length).toBeGreaterThan(all.length / 3)
-  expect(chosen.filter(file => !isQuick(recordedCosts(), file))).toEqual([])
+  expect(chosen.filter(file => !isQuick(costs, file))).toEqual([])
+})
+
+test('each file runs once, and every pattern of files that run apart from others has some', () => {
+  expect(filesOf(projects()).toSorted()).toEqual(all.toSorted())
+  const unused = [...OWN_PROCESS, ...ALONE].filter(pattern => globSync(pattern, { cwd: root }).length === 0)
+  expect(unused).toEqual([])
 })

@@ -10,6 +10,7 @@ import { freshValues } from '../../models/initialise.ts'
 import type { Model } from '../../models/model.ts'
 import { writeSafetensors } from '../../models/node/files.ts'
 import { stream } from '../../train/random.ts'
+import { runWarm } from './warm/client.ts'
 
 const SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const
 const FILLERS = (
@@ -134,6 +135,17 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
 }
 
+/** Options of a command that runs to its end. */
+export interface EndedOptions extends ChildOptions {
+  /**
+   * Whether the command gets a process of its own, as users start it: slower, since it has to compile all of its kernels.
+   * By default only if NODE_OPTIONS are given; else one process runs many commands (warm/server.ts).
+   */
+  readonly ownProcess?: boolean
+  /** What it reads from stdin. */
+  readonly input?: string
+}
+
 /** Starts `node train/imdb.ts` with these arguments. */
 export const startImdb = (args: readonly string[], options: ChildOptions): Running => start('imdb', args, options)
 
@@ -142,26 +154,45 @@ export const startTilegrad = (args: readonly string[], options: ChildOptions): R
   start('tilegrad', args, options)
 
 /** Runs `tilegrad` with these arguments and this input to its end. */
-export function tilegrad(
+export const tilegrad = (args: readonly string[], options: EndedOptions): Promise<Ended> =>
+  run('tilegrad', args, options)
+
+/** Runs `node train/imdb.ts` with these arguments to its end. */
+export const imdb = (args: readonly string[], options: EndedOptions): Promise<Ended> => run('imdb', args, options)
+
+async function run(
+  script: keyof typeof scripts,
   args: readonly string[],
-  { input = '', ...options }: ChildOptions & { readonly input?: string },
+  { input = '', ownProcess = false, ...options }: EndedOptions,
 ): Promise<Ended> {
-  const { child, ended } = startTilegrad(args, options)
-  // A command that ends without having read its input closes it.
-  child.stdin.on('error', () => undefined)
-  child.stdin.end(input)
-  return ended
+  if (ownProcess || options.env?.NODE_OPTIONS !== undefined) {
+    const { child, ended } = start(script, args, options)
+    // A command that ends without having read its input closes it.
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(input)
+    return ended
+  }
+  const { cwd } = options
+  const { status, stdout, stderr } = await runWarm({
+    ...{ script, args: argumentsOf(script, args, options), cwd, env: environmentOf(options), input },
+  })
+  return { status, signal: null, stdout, stderr }
 }
 
-function start(
-  name: keyof typeof scripts,
-  args: readonly string[],
-  { cwd, report = false, env = {} }: ChildOptions,
-): Running {
-  const trains = name === 'imdb' || args[0] === 'fine-tune'
-  const child = spawn(process.execPath, [scripts[name], ...args, ...(trains && !report ? ['--no-report'] : [])], {
-    cwd,
-    env: { ...process.env, HF_HUB_OFFLINE: '1', ...env },
+function argumentsOf(script: keyof typeof scripts, args: readonly string[], { report = false }: ChildOptions) {
+  const trains = script === 'imdb' || args[0] === 'fine-tune'
+  return [...args, ...(trains && !report ? ['--no-report'] : [])]
+}
+
+const environmentOf = ({ env = {} }: ChildOptions): NodeJS.ProcessEnv =>
+  Object.fromEntries(
+    Object.entries({ ...process.env, HF_HUB_OFFLINE: '1', ...env }).filter(([, value]) => value !== undefined),
+  )
+
+function start(name: keyof typeof scripts, args: readonly string[], options: ChildOptions): Running {
+  const child = spawn(process.execPath, [scripts[name], ...argumentsOf(name, args, options)], {
+    cwd: options.cwd,
+    env: environmentOf(options),
   })
   const texts = { stdout: '', stderr: '' }
   const waiting = new Set<() => void>()
@@ -193,11 +224,6 @@ function start(
       )
     })
   return { child, ended, said, stderr: () => texts.stderr }
-}
-
-/** Runs `node train/imdb.ts` with these arguments to its end. */
-export function imdb(args: readonly string[], options: ChildOptions): Promise<Ended> {
-  return startImdb(args, options).ended
 }
 
 /** Mesa's driver prints a line of its own when Dawn opens it. */

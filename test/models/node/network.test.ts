@@ -178,7 +178,8 @@ describe.skipIf(!('setGlobalProxyFromEnv' in http))('behind a proxy', () => {
     const names = ['http_proxy', 'https_proxy', 'no_proxy'].flatMap(name => [name, name.toUpperCase()])
     const cleared = Object.fromEntries(names.map(name => [name, undefined]))
     const args = ['--model', 'some/model', '--data', 'some/data', '--dry-run']
-    const { status, stderr } = await imdb(args, { cwd, env: { ...cleared, HF_HUB_OFFLINE: '', ...env } })
+    const options = { cwd, env: { ...cleared, HF_HUB_OFFLINE: '', ...env }, ownProcess: true }
+    const { status, stderr } = await imdb(args, options)
     expect(status, stderr).toBe(2)
     return stderr
   }

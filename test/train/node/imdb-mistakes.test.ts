@@ -1,5 +1,5 @@
 // The command line and mistakes: each is one line on stderr that names what is wrong, exit status 2, nothing on stdout,
-// and nothing written. Each case is a process of its own.
+// and nothing written.
 import { copyFile, cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

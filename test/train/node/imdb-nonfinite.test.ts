@@ -63,7 +63,7 @@ test('a rate of 1e30 ends at the first step that is not finite, and again when i
   ]
   const says =
     /^tilegrad: step \d+ is not finite: loss \S+, gradient norm \S+, learning rate \d\S*e\+\d\d; first kernel .+; the checkpoint of step 0 in run is the last good one$/
-  await endsBadly(await imdb(args, { cwd, env: place.env }), join(cwd, 'run'), says)
+  await endsBadly(await imdb(args, { cwd, env: place.env, ownProcess: true }), join(cwd, 'run'), says)
   await endsBadly(await imdb(['--resume', 'run', '--json'], { cwd, env: place.env }), join(cwd, 'run'), says)
 })
 

@@ -53,7 +53,7 @@ interface Finished extends DryRun {
 
 describe.concurrent('the command', () => {
   test('shows every option with its default', async () => {
-    const { status, stdout, stderr } = await run(['--help'])
+    const { status, stdout, stderr } = await imdb(['--help'], { cwd: place.root, env: place.env, ownProcess: true })
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     const shown = [...stdout.matchAll(/^ {2}--([a-z-]+)/gm)].map(([, name]) => name)
     expect(shown).toEqual(expect.arrayContaining(PROMISED))
@@ -313,7 +313,8 @@ describe('a LoRA run', () => {
   test('comes out the same, bit for bit, from the arguments in its config.json', async () => {
     const { arguments: recorded } = (await readJson(join(folder, 'config.json'))) as { arguments: string[] }
     const elsewhere = await place.folder()
-    const { status, stdout, stderr } = await run([...recorded, '--out', 'repeated'], elsewhere)
+    const options = { cwd: elsewhere, env: place.env, ownProcess: true }
+    const { status, stdout, stderr } = await imdb([...recorded, '--out', 'repeated'], options)
     expect(status, stderr).toBe(0)
     expect(stdout).toMatch(/Adapter: repeated\/adapter/)
     expect((await adapterOf(join(elsewhere, 'repeated'))).equals(await adapterOf(folder))).toBe(true)

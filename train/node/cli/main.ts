@@ -15,14 +15,21 @@ const STATUSES: readonly (readonly [abstract new (...args: never[]) => Error, nu
   [UserError, 2],
 ]
 
+type Main = (argv: readonly string[]) => Promise<number>
+
 /** Runs a command to the end of the process, with the status that it gives or that its error has. */
-export async function runCommand(main: (argv: readonly string[]) => Promise<number>): Promise<never> {
+export async function runCommand(main: Main): Promise<never> {
   guardOutput()
-  const status = await main(process.argv.slice(2)).catch(report)
+  const status = await statusOf(main, process.argv.slice(2))
   // Before the flush: a slow reader keeps no GPU memory.
   closeDevices()
   await flushOutput()
   process.exit(status)
+}
+
+/** Runs a command and prints its error, if it throws one. Gives its exit status. */
+export async function statusOf(main: Main, argv: readonly string[]): Promise<number> {
+  return main(argv).catch(report)
 }
 
 /** What the system refused: a full disk, a folder that may not be written. Its message names call and path. */

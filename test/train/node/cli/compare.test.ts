@@ -54,7 +54,8 @@ beforeAll(async () => {
 
 describe('runs, sweeps and baselines', () => {
   test('are compared in one table, one JSON object and one page', async () => {
-    const { status, stdout, stderr } = await run('runs', 'sweep', 'bayes', '--json')
+    const args = ['compare', 'runs', 'sweep', 'bayes', '--json']
+    const { status, stdout, stderr } = await tilegrad(args, { cwd: root, ownProcess: true })
     expect(status, stderr).toBe(0)
     const result = printed.parse(JSON.parse(stdout))
     expect(result.metric).toBe('accuracy')

@@ -19,7 +19,7 @@ const env = { TILEGRAD_ADAPTER: 'no such adapter', HF_HUB_OFFLINE: '1', HF_HOME:
 test('with --json one object is the last line on stdout, the page is written, and no adapter is opened', async () => {
   const cwd = await mkdtemp(join(folder, 'json-'))
   const args = ['overview', BUNDLED.data, '--json', '--max-length', '32,64', '--out', 'page.html']
-  const { status, stdout, stderr } = await tilegrad(args, { cwd, env })
+  const { status, stdout, stderr } = await tilegrad(args, { cwd, env, ownProcess: true })
   expect(status, stderr).toBe(0)
   expect(stdout).toMatch(/^\{.+\}\n$/)
   const result: unknown = JSON.parse(stdout)

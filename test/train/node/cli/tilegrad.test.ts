@@ -22,6 +22,8 @@ afterAll(() => place.remove())
 
 const run = (args: readonly string[], input?: string): Promise<Ended> =>
   tilegrad(args, { cwd: place.root, env: place.env, input })
+const runAlone = (args: readonly string[]): Promise<Ended> =>
+  tilegrad(args, { cwd: place.root, env: place.env, ownProcess: true })
 
 test('every command is listed, and a misspelt one is answered by the nearest', async () => {
   const { status, stdout, stderr } = await run(['--help'])
@@ -34,7 +36,7 @@ test('every command is listed, and a misspelt one is answered by the nearest', a
     expect(ended.stdout).toMatch(/^Usage: npm run -s tilegrad -- /)
     for (const line of ended.stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120)
   }
-  const mistakes = await Promise.all([run(['evalate']), run(['serve']), run([])])
+  const mistakes = await Promise.all([runAlone(['evalate']), run(['serve']), run([])])
   expect(mistakes.map(({ status, stdout, stderr }) => [status, stdout, stderr])).toEqual([
     [2, '', 'tilegrad: Unknown command "evalate": did you mean evaluate?\n'],
     [2, '', expect.stringMatching(/^tilegrad: Unknown command "serve": the commands are fine-tune, .+\n$/)],
@@ -73,10 +75,10 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
 
   const [two, scored, plain, plainTwo, exported] = await Promise.all([
     run(['predict', folder], 'great film\nawful\n'),
-    run(['evaluate', folder, '--data', data, '--out', 'scores', '--report', 'scores/report.html', '--json']),
+    runAlone(['evaluate', folder, '--data', data, '--out', 'scores', '--report', 'scores/report.html', '--json']),
     run(['evaluate', folder, '--data', data, '--uncalibrated', '--json']),
     run(['predict', folder, '--uncalibrated', '--json'], 'great film\n'),
-    run(['export', folder, '--merge', '--out', 'merged']),
+    runAlone(['export', folder, '--merge', '--out', 'merged']),
   ])
   expect(two).toMatchObject({ status: 0, stderr: '' })
   expect(two.stdout).toMatch(/^\S+ +\d+\.\d\d % {2}great film\n\S+ +\d+\.\d\d % {2}awful\n$/)

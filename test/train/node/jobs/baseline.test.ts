@@ -42,9 +42,8 @@ afterAll(() => rm(root, { recursive: true, force: true }))
 describe('a run', () => {
   let result: Result
   beforeAll(async () => {
-    result = resultOf<Result>(
-      await run('baseline', '--data', 'data', '--out', 'runs/one', '--json', '--ablation', 'all'),
-    )
+    const args = ['baseline', '--data', 'data', '--out', 'runs/one', '--json', '--ablation', 'all']
+    result = resultOf<Result>(await tilegrad(args, { cwd: root, ownProcess: true }))
   })
 
   test('leaves the files of every run', async () => {

@@ -1,9 +1,7 @@
 // `tilegrad pretrain` as a process: what a run leaves behind, and that one which is killed or stopped
 // ends with the same bits when it is resumed.
-import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { UserError } from '../../../../engine/errors.ts'
@@ -18,9 +16,8 @@ import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../../su
 import { losing } from '../../../support/interrupted.ts'
 import { judged } from '../../../support/judged.ts'
 import { MINIATURE } from '../../../support/models.ts'
-import { type Ended, TINY_WORDS } from '../../../support/tiny.ts'
+import { type Ended, TINY_WORDS, startTilegrad, tilegrad } from '../../../support/tiny.ts'
 
-const SCRIPT = fileURLToPath(new URL('../../../../train/node/cli/tilegrad.ts', import.meta.url))
 /** Two dozen texts of twenty-odd words, of which one stands in the test set too. */
 const DATA = join(import.meta.dirname, '../data/fixtures/unlabelled')
 const STEPS = 60
@@ -68,28 +65,8 @@ interface Result {
   readonly folder: string
 }
 
-function begin(cwd: string, args: readonly string[], env = place.env): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [SCRIPT, 'pretrain', ...args], { cwd, env: { ...process.env, ...env } })
-  const said = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text: string) => {
-      said[name] += text
-    })
-  }
-  const ended = new Promise<Ended>((done, failed) => {
-    child.once('error', failed)
-    child.once('close', (status, signal) => {
-      const stderr = said.stderr
-        .split('\n')
-        .filter(line => !line.startsWith('Warning: maxDynamic'))
-        .join('\n')
-      done({ status, signal, stdout: said.stdout, stderr })
-    })
-  })
-  return { child, ended }
-}
-
-const pretrain = (cwd: string, ...args: string[]): Promise<Ended> => begin(cwd, args).ended
+const pretrain = (cwd: string, ...args: string[]): Promise<Ended> =>
+  tilegrad(['pretrain', ...args], { cwd, env: place.env })
 
 interface Line {
   readonly step: number
@@ -316,7 +293,8 @@ describe.concurrent('a run that ends too soon', () => {
 
   /** Starts a run and sends it a signal once it has come to a checkpoint after its first evaluation. */
   async function interrupted(cwd: string, signal: NodeJS.Signals): Promise<Ended> {
-    const { child, ended } = begin(cwd, [...LONG, '--checkpoint-every', '0'])
+    const args = ['pretrain', ...LONG, '--checkpoint-every', '0']
+    const { child, ended } = startTilegrad(args, { cwd, env: place.env })
     const hasEnded = ended.then(() => true)
     const isThere = async (): Promise<boolean> =>
       (await readdir(join(cwd, 'run/checkpoints')).catch(() => [])).some(
@@ -356,7 +334,7 @@ describe.concurrent('a run that ends too soon', () => {
 
   test('by a GPU that is lost, resumes by itself to the same bits, and says so', async () => {
     const cwd = await place.folder()
-    const { status, stderr } = await begin(cwd, LONG, await losing(place, 'loss', 1)).ended
+    const { status, stderr } = await tilegrad(['pretrain', ...LONG], { cwd, env: await losing(place, 'loss', 1) })
     expect(status, stderr).toBe(0)
     expect(stderr).toMatch(
       /^the GPU was lost: it was closed\. Resuming from the checkpoint of step \d+ \(attempt 1 of 3\)\.$/m,

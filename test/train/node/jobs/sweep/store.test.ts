@@ -16,6 +16,7 @@ import { TrialQueue } from '../../../../../train/node/jobs/sweep/queue.ts'
 import { type Attempt, SweepStore, Superseded } from '../../../../../train/node/jobs/sweep/store.ts'
 import { TIMES } from '../../../../../train/node/jobs/sweep/times.ts'
 import { temporaryFolder } from '../../../../support/folder.ts'
+import { isLocked } from '../../../../../train/node/run/lock.ts'
 import { digestOf } from '../../../../../train/node/run/state-file.ts'
 
 const folder = await temporaryFolder('store')
@@ -383,6 +384,7 @@ describe('the database of a folder', () => {
     await expect.poll(() => lines.length).toBe(1)
     const opening = serveFolder(place)
     // While it has the folder's lock, but serves nobody yet.
+    await expect.poll(() => isLocked(place), { interval: 1 }).toBe(true)
     const late = openDatabase(place)
     database = await opening
     expect((await (await late).executeSql('SELECT n FROM numbers')).rows).toEqual([{ n: 1 }])
