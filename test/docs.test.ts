@@ -55,7 +55,6 @@ describe('the programs of the pages', () => {
     }
     const compilerOptions = {
       strict: true,
-      noUncheckedIndexedAccess: true,
       exactOptionalPropertyTypes: true,
       verbatimModuleSyntax: true,
       target: 'es2024',
@@ -112,6 +111,15 @@ test('the comparison with what a page says allows … for anything, and nothing 
 describe('links', () => {
   test.for(pages.map(page => [page.file, page] as const))('of %s lead to what is there', ([, page]) => {
     expect(brokenLinks(page)).toEqual([])
+  })
+
+  test('of the sidebar lead to every page', () => {
+    const config = readFileSync(join(root, 'docs/.vitepress/config.mjs'), 'utf8')
+    const linked = Array.from(config.matchAll(/page\('[^']*', '\/([\w/-]*\w)'\)/g), ([, path]) => `docs/${path}.md`)
+    const shown = pages
+      .map(({ file }) => file)
+      .filter(file => file !== 'docs/index.md' && !file.startsWith('docs/examples/'))
+    expect([...new Set(linked)].sort()).toEqual(shown)
   })
 
   test('that lead nowhere are found', () => {

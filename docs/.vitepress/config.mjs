@@ -52,7 +52,6 @@ export default {
     nav: [
       page('Quick start', '/start/node'),
       page('Guide', '/guide/tensors'),
-      page('Examples', '/examples'),
       page('Reference', '/reference/'),
     ],
     sidebar: {
@@ -72,6 +71,11 @@ export default {
             page('Tensors', '/guide/tensors'),
             page('Gradients', '/guide/gradients'),
             page('Compiled functions', '/guide/compile'),
+            page('Your own model', '/guide/model'),
+            page('Training', '/guide/training'),
+            page('Your own data', '/guide/data'),
+            page('LoRA', '/guide/lora'),
+            page('Your own op and kernel', '/guide/op'),
           ],
         },
         { text: 'More', items: [page('Reference', '/reference/')] },
