@@ -138,6 +138,8 @@ export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
   strided?(view: View, i: number, attributes: A): boolean
   /** True if its kernel can evaluate an elementwise expression of its first output before storing it. */
   readonly takesEpilogue?: boolean
+  /** Buffers that the kernel with the epilogue binds besides inputs and outputs; none when left out. */
+  readonly otherBindings?: number
   /** Output o is input aliases[o], updated in place. The kernel binds only the output slot. */
   readonly aliases?: readonly number[]
   /**

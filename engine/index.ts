@@ -33,6 +33,14 @@ export { concat } from './ops/concat.ts'
 export { stack } from './ops/arrange.ts'
 export { einsum } from './ops/einsum.ts'
 export { linearScan } from './ops/scan.ts'
+export {
+  type ConvOptions,
+  type ConvTransposeOptions,
+  conv1d,
+  conv2d,
+  convTranspose1d,
+  convTranspose2d,
+} from './ops/conv.ts'
 export { type BatchNormOptions, type BatchStatistics, batchNorm, batchStatistics, groupNorm } from './ops/norms.ts'
 export { dropout } from './ops/dropout.ts'
 export { attention } from './ops/attention.ts'

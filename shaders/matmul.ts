@@ -55,7 +55,7 @@ export function candidates(product: Product, traits: Traits): MatmulCandidate[] 
 
 /** Everything that an adapter could run, best guess first. */
 export function rankedCandidates(product: Product, traits: Traits): { candidate: MatmulCandidate; score: number }[] {
-  const ways = product.bias ? [false] : [false, true]
+  const ways = product.bias || isOfImages(product) ? [false] : [false, true]
   const ranked = ways.flatMap(transpose => {
     const turned = transpose ? transposed(product) : product
     return configs(turned, traits)
@@ -71,7 +71,13 @@ export function rankedCandidates(product: Product, traits: Traits): { candidate:
 }
 
 const configs = (product: Product, traits: Traits): Rated<MatmulConfig>[] =>
-  Object.values(kinds).flatMap((kind): Rated<MatmulConfig>[] => kind.configs(product, traits))
+  Object.values(isOfImages(product) ? { workgroup, tile } : kinds).flatMap((kind): Rated<MatmulConfig>[] =>
+    kind.configs(product, traits),
+  )
+
+/** Whether it reads patches or stores images (conv.ts), which not all kinds of kernels can. */
+const isOfImages = ({ segments, images }: Product): boolean =>
+  images !== undefined || segments.some(({ a, b }) => a.patches !== undefined || b.patches !== undefined)
 
 /** Workgroups that keep an adapter busy. */
 function wantedWorkgroups(traits: Traits): number {
@@ -104,8 +110,8 @@ function score(config: MatmulConfig, product: Product, slices: number, traits: T
   return useful * busy * (slices > 1 ? 0.9 : 1)
 }
 
-/** The dispatches of one candidate. */
-export function lower(product: Product, candidate: MatmulCandidate, traits: Traits): Lowering {
+/** The dispatches of one candidate. Its temporaries come after `taken` others. */
+export function lower(product: Product, candidate: MatmulCandidate, traits: Traits, taken = 0): Lowering {
   const { config } = candidate
   const turned = candidate.transpose ? transposed(product) : product
   const k = turned.segments[0].k
@@ -119,13 +125,13 @@ export function lower(product: Product, candidate: MatmulCandidate, traits: Trai
   const count = batchCount(turned) * turned.m * turned.n
   const main = kind.shader(config, layout).launch({
     label: `matmul ${kind.name(config)}${split ? ` / ${slices}` : turned.epilogue ? `, ${turned.epilogue.label}` : ''}`,
-    ...useOf(layout, turned, size, slices, chunk, temporary(0)),
+    ...useOf(layout, turned, size, slices, chunk, temporary(taken)),
     workgroups: spread(tileCount(turned, size, slices), traits.maxWorkgroups),
     operations: 2 * count * turned.segments.reduce((sum, segment) => sum + segment.k, 0),
   })
   if (!split) return { launches: [main] }
   return {
-    launches: [main, sumSlices(temporary(0), turned, count, slices, traits)],
+    launches: [main, sumSlices(temporary(taken), turned, count, slices, traits)],
     temporaries: [{ shape: [slices, count], dtype: 'f32' }],
   }
 }

@@ -65,7 +65,8 @@ export function findEpilogues(graph: Canonical, fused: Set<string>, traits: Trai
       .filter(({ base }) => keyOf(base) !== own)
       .reduce((n, { views }) => n + new Set(views.map(viewKey)).size, 0)
     // The epilogue's result is stored instead of the kernel's own, or in addition to it.
-    const bindings = kernel.inputs.length + kernel.outputs.length + besides + (storesResult ? 1 : 0)
+    const ofKernel = kernel.inputs.length + kernel.outputs.length + (kernel.op.otherBindings ?? 0)
+    const bindings = ofKernel + besides + (storesResult ? 1 : 0)
     if (bindings > traits.maxStorageBuffers) continue
     const storedInstead = kept.has(own) ? undefined : costlyReader(kernel, later, graph)
     if (storedInstead) fused.delete(keyOf({ node: storedInstead, index: 0 }))

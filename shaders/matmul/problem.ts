@@ -16,6 +16,25 @@ export interface Operand {
   readonly stride: number
   /** A stride per batch axis of the problem. */
   readonly batch: readonly number[]
+  /** Rows that are patches of images: `stride` does not count then, and the major axis is K. */
+  readonly patches?: Patches
+}
+
+/**
+ * How a convolution's patches lie in memory: element (row, k) is where the row's pixel begins, plus the k-th offset.
+ * Pixels are numbered image by image, line by line. All distances are in elements.
+ */
+export interface Patches {
+  /** Pixels of an image, and of a line of it. */
+  readonly pixels: number
+  readonly width: number
+  /** From one image, line or pixel to the next. */
+  readonly image: number
+  readonly line: number
+  readonly pixel: number
+  /** u32 buffer: the offset of each element of K, or of each vec4, in vec4s, if `vec4`. */
+  readonly offsets: Slot
+  readonly vec4: boolean
 }
 
 /** One product of the sum: a [M, K] times b [N, K] transposed, times `scale`. */
@@ -40,6 +59,10 @@ export interface Product {
   readonly out: { readonly slot: Slot; readonly dtype: FloatType }
   /** `out` holds [..., n, m]: the product is the transpose of what was asked. */
   readonly outTransposed?: boolean
+  /**
+   * Columns are pixels of images, and `out` holds [images, ...batch, m, pixels]: the images are `stride` elements apart.
+   */
+  readonly images?: { readonly pixels: number; readonly stride: number }
   /** What becomes of each element before it is stored; of shape [...batch, m, n]. */
   readonly epilogue?: Epilogue
 }
@@ -143,6 +166,7 @@ function batchAxes(a: View, b: View): Axes {
 
 /** Whether an operand can be loaded four elements at a time along its unit-stride axis. */
 export function isVec4(operand: Operand, rows: number, k: number): boolean {
+  if (operand.patches) return operand.patches.vec4
   const extent = operand.major === 'k' ? k : rows
   return [extent, operand.offset, operand.stride, ...operand.batch].every(count => count % 4 === 0)
 }
@@ -164,7 +188,7 @@ export function tuningProblem(product: Product): {
   const sizes: Record<string, number> = { batch: batchCount(product), m, n }
   const options: Record<string, string | boolean> = {}
   const layoutOf = (side: Operand, rows: number, k: number): string =>
-    `${side.dtype}${side.major === 'k' ? 'k' : 'r'}${isVec4(side, rows, k) ? 4 : 1}`
+    `${side.dtype}${side.patches ? 'p' : side.major === 'k' ? 'k' : 'r'}${isVec4(side, rows, k) ? 4 : 1}`
   segments.forEach(({ k, a, b }, s) => {
     sizes[`k${s}`] = k
     options[`a${s}`] = layoutOf(a, m, k)

@@ -50,6 +50,8 @@ export interface OperandLayout {
   readonly major: 'k' | 'row'
   /** Loaded four at a time along the major axis. */
   readonly vec4: boolean
+  /** Its rows are patches of images, found by the functions of `patchFunctions`. */
+  readonly patches: boolean
   readonly buffer: string
   /** Where the matrix of the workgroup begins, and its stride, in what the buffer is declared of: elements or vec4s. */
   readonly start: string
@@ -77,6 +79,8 @@ export interface Layout {
   readonly outVec4: boolean
   /** Stored as [..., N, M]. */
   readonly outTransposed: boolean
+  /** Stored as [images, ..., M, pixels]. */
+  readonly images: boolean
   readonly batchAxes: number
   /**
    * The first segment's K is cut in slices, and `out` is f32 partial sums [slices, ...out]. Other segments and the bias
@@ -96,7 +100,7 @@ export interface TileSize {
 
 export function layoutOf(product: Product, split: boolean, vec4s: Vec4s): Layout {
   const [out, epilogue] = split ? ['f32' as const, undefined] : [product.out.dtype, product.epilogue]
-  const outVec4 = vec4s.out && product.n % 4 === 0 && !product.outTransposed
+  const outVec4 = vec4s.out && (product.images?.pixels ?? product.n) % 4 === 0 && !product.outTransposed
   return {
     segments: product.segments.map(({ k, a, b, scale }, s) => ({
       a: operandLayout('a', s, a, product.m, k, vec4s.a),
@@ -110,6 +114,7 @@ export function layoutOf(product: Product, split: boolean, vec4s: Vec4s): Layout
     out,
     outVec4,
     outTransposed: product.outTransposed === true,
+    images: product.images !== undefined,
     batchAxes: product.batch.length,
     split,
     epilogue,
@@ -128,15 +133,17 @@ function operandLayout(
   const { dtype, major } = operand
   const vec4 = isVec4(operand, rows, k) && (major === 'k' || rowVec4)
   const [buffer, extent] = side === 'a' ? [`left${s}`, 'u.M'] : [`right${s}`, 'u.N']
-  return { dtype, major, vec4, buffer, start: `${side}Start${s}`, stride: `u.${side}${s}Stride`, extent }
+  const names = { buffer, start: `${side}Start${s}`, stride: `u.${side}${s}Stride`, extent }
+  return { dtype, major, vec4, patches: operand.patches !== undefined, ...names }
 }
 
 /** `f32 k4 · f16 r1`: the layout in a label. */
 function showLayout(layout: Layout): string {
-  const show = (o: OperandLayout): string => `${o.dtype}${o.major === 'k' ? 'k' : 'r'}${o.vec4 ? 4 : 1}`
+  const show = (o: OperandLayout): string =>
+    `${o.dtype}${o.patches ? 'p' : o.major === 'k' ? 'k' : 'r'}${o.vec4 ? 4 : 1}`
   const sum = layout.segments.map(s => `${show(s.a)}·${show(s.b)}${s.scaled ? '·s' : ''}`).join(' + ')
   const end = `${layout.bias ? ' + bias' : ''}${layout.epilogue ? `, ${layout.epilogue.label}` : ''}`
-  const how = `${layout.outTransposed ? 't' : ''}${layout.split ? ' split' : ''}${layout.batchAxes > 0 ? ` batch ${layout.batchAxes}` : ''}`
+  const how = `${layout.outTransposed ? 't' : ''}${layout.images ? ' images' : ''}${layout.split ? ' split' : ''}${layout.batchAxes > 0 ? ` batch ${layout.batchAxes}` : ''}`
   return `${sum}${end} -> ${layout.out}${how}`
 }
 
@@ -144,7 +151,8 @@ export const SIDES = ['a', 'b'] as const
 export type Side = (typeof SIDES)[number]
 
 /** The uniforms of a layout; `valuesOf` gives their values. */
-function uniformsOf({ split, batchAxes, segments, ending }: Layout): Record<string, ScalarType> {
+function uniformsOf(layout: Layout): Record<string, ScalarType> {
+  const { split, batchAxes, segments, ending, images } = layout
   const types: Record<string, ScalarType> = { M: 'u32', N: 'u32', tilesM: 'u32', tilesN: 'u32', tiles: 'u32' }
   if (split) types.chunk = 'u32'
   if (split && batchAxes > 0) types.batches = 'u32'
@@ -158,6 +166,8 @@ function uniformsOf({ split, batchAxes, segments, ending }: Layout): Record<stri
     if (scaled) types[`scale${s}`] = 'f32'
   })
   for (let x = 0; x < batchAxes; x++) types[`batch${x}`] = 'u32'
+  if (patchesOf(layout)) for (const name of PATCH_UNIFORMS) types[name] = 'u32'
+  if (images) for (const name of ['imagePixels', 'imageStride', ...(split ? ['count'] : [])]) types[name] = 'u32'
   return { ...types, ...ending.uniforms }
 }
 
@@ -195,6 +205,21 @@ function valuesOf(
   product.batch.forEach((n, x) => {
     values[`batch${x}`] = n
   })
+  const side = patchesOf(layout)
+  const patches = side && product.segments[0][side].patches
+  if (patches) {
+    const unit = patches.vec4 ? 4 : 1
+    values.patchPixels = patches.pixels
+    values.patchWidth = patches.width
+    values.patchImage = patches.image / unit
+    values.patchLine = patches.line / unit
+    values.patchPixel = patches.pixel / unit
+  }
+  if (product.images) {
+    values.imagePixels = product.images.pixels
+    values.imageStride = product.images.stride
+    values.count = batchCount(product) * product.m * product.n
+  }
   return values
 }
 
@@ -214,11 +239,22 @@ export function useOf(
   return {
     slots: {
       ...ofOperands(layout, (s, side) => product.segments[s][side].slot),
+      ...offsetSlots(product),
       ...(product.bias ? { bias: product.bias.slot } : {}),
       ...endingSlots(layout.epilogue, layout.split ? partials : product.out.slot),
     },
     uniforms: valuesOf(layout, product, tile, slices, chunk),
   }
+}
+
+/** The side of the first segment whose rows are patches. */
+const patchesOf = ({ segments: [first] }: Layout): Side | undefined => SIDES.find(side => first[side].patches)
+
+const PATCH_UNIFORMS = ['patchPixels', 'patchWidth', 'patchImage', 'patchLine', 'patchPixel']
+
+function offsetSlots({ segments: [first] }: Product): Record<string, Slot> {
+  const patches = first.a.patches ?? first.b.patches
+  return patches ? { offsets: patches.offsets } : {}
 }
 
 /** Something of each operand, by the name of its buffer. */
@@ -245,12 +281,14 @@ export function productShader({ name, layout, threads, needs, declarations, step
     needs,
     bindings: {
       ...ofOperands(layout, (s, side) => typeName(segments[s][side].dtype, segments[s][side].vec4 ? 4 : 1)),
+      ...(patchesOf(layout) ? { offsets: 'u32' } : {}),
       ...(bias ? { bias: typeName(bias, outVec4 ? 4 : 1) } : {}),
       ...ending.bindings,
     },
     uniforms: uniformsOf(layout),
     code: paragraphs(
       ending.functions,
+      placeFunctions(layout),
       declarations,
       wgsl`
       @compute @workgroup_size(${threads})
@@ -266,6 +304,23 @@ export function productShader({ name, layout, threads, needs, declarations, step
     ),
   })
 }
+
+/** Where pixels are: of an operand that consists of patches, and of the output if it holds images. */
+const placeFunctions = (layout: Layout): string =>
+  paragraphs(
+    when(patchesOf(layout) !== undefined)`
+      fn patchAt(row: u32) -> u32 {
+        let pixel = row % u.patchPixels;
+        let line = pixel / u.patchWidth * u.patchLine + pixel % u.patchWidth * u.patchPixel;
+        return row / u.patchPixels * u.patchImage + line;
+      }
+    `,
+    when(layout.images)`
+      fn imageAt(column: u32) -> u32 {
+        return column / u.imagePixels * u.imageStride + column % u.imagePixels;
+      }
+    `,
+  )
 
 /** Where a workgroup's slice of K and its matrices begin. */
 function startOf({ split, batchAxes, segments }: Layout): string {
@@ -305,6 +360,15 @@ export function wholeVec4s(segment: SegmentLayout): boolean {
 export const load = ({ buffer, dtype, vec4 }: OperandLayout, index: string): string =>
   widened(`${buffer}[${index}]`, dtype, vec4 ? 4 : 1)
 
+/**
+ * What is added to the start of a row of an operand that lies along K: for element `k`, or for the vec4 that begins
+ * there.
+ */
+export function alongK({ patches, vec4 }: OperandLayout, k: string): string {
+  const number = vec4 ? `${k} / 4u` : k
+  return patches ? `offsets[${number}]` : number
+}
+
 /** Index of element (row, k) of an operand, or of the vec4 that begins there. */
 export function indexOf({ start, stride, major, vec4 }: OperandLayout, row: string, k: string): string {
   const [slow, fast] = major === 'k' ? [row, k] : [k, row]
@@ -315,7 +379,8 @@ export function indexOf({ start, stride, major, vec4 }: OperandLayout, row: stri
  * Index of the first element of a row, or of four rows where the operand has vec4s along them. Rows past the edge read
  * the last one instead; their sums are never stored.
  */
-export function rowStart({ start, stride, major, vec4, extent }: OperandLayout, row: string): string {
+export function rowStart({ start, stride, major, vec4, extent, patches }: OperandLayout, row: string): string {
+  if (patches) return `${start} + patchAt(min(${row}, ${extent} - 1u))`
   if (major === 'row' && vec4) return `${start} + min(${row}, ${extent} - 4u) / 4u`
   return `${start} + min(${row}, ${extent} - 1u)${major === 'k' ? ` * ${stride}` : ''}`
 }
@@ -333,16 +398,37 @@ export function vec4AlongK(operand: OperandLayout, row: string, k: string, end: 
   return `vec4f(${elements.join(', ')})`
 }
 
-const baseOf = ({ split, batchAxes }: Layout): string => (split || batchAxes > 0 ? 'slice * u.M * u.N + ' : '')
+function baseOf({ split, batchAxes, images }: Layout): string {
+  if (!split && batchAxes === 0) return ''
+  if (!images) return 'slice * u.M * u.N + '
+  if (batchAxes === 0) return 'slice * u.count + '
+  return split
+    ? 'slice / u.batches * u.count + slice % u.batches * u.M * u.imagePixels + '
+    : 'slice * u.M * u.imagePixels + '
+}
 
-/** Stores `value` (a vec4f of columns column … column + 3) at (row, column), leaving out what is past the edge. */
-export function store(layout: Layout, row: string, column: string, value: string): string {
+/**
+ * Declares where the columns column … column + 3 are stored in images, as `name` or, if they are stored one by one,
+ * `name`x … `name`w: once for all rows, since it takes divisions. Nothing for other outputs.
+ */
+export function columnPlaces({ images, outVec4 }: Layout, name: string, column: string): Part {
+  if (!images) return undefined
+  if (outVec4) return `let ${name} = imageAt(${column});`
+  return LETTERS.map((letter, i) => `let ${name}${letter} = imageAt(${plus(column, i)});`)
+}
+
+/**
+ * Stores `value` (a vec4f of columns column … column + 3) at (row, column), leaving out what is past the edge. In images,
+ * `place` is what `columnPlaces` declared.
+ */
+export function store(layout: Layout, row: string, column: string, value: string, place = ''): string {
   if (!layout.outVec4) {
-    return each(4, i => storeOne(layout, row, plus(column, i), `${value}.${LETTERS[i]}`))
+    return each(4, i => storeOne(layout, row, plus(column, i), `${value}.${LETTERS[i]}`, `${place}${LETTERS[i]}`))
   }
+  const at = layout.images ? `${row} * u.imagePixels + ${place}` : `${row} * u.N + ${column}`
   return wgsl`
     if (${row} < u.M && ${column} < u.N) {
-      let i = ${baseOf(layout)}${row} * u.N + ${column};
+      let i = ${baseOf(layout)}${at};
       let value = ${value}${plusBias(layout, `${column} / 4u`, 4)};
       ${layout.ending.store('value', 'i / 4u', 'i')}
     }
@@ -350,8 +436,12 @@ export function store(layout: Layout, row: string, column: string, value: string
 }
 
 /** Stores the f32 `value` at (row, column), unless that is past the edge. */
-export function storeOne(layout: Layout, row: string, column: string, value: string): string {
-  const index = layout.outTransposed ? `(${column}) * u.M + ${row}` : `${row} * u.N + ${column}`
+export function storeOne(layout: Layout, row: string, column: string, value: string, place = ''): string {
+  const index = layout.outTransposed
+    ? `(${column}) * u.M + ${row}`
+    : layout.images
+      ? `${row} * u.imagePixels + ${place}`
+      : `${row} * u.N + ${column}`
   return wgsl`
     if (${row} < u.M && ${column} < u.N) {
       let i = ${baseOf(layout)}${index};

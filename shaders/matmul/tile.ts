@@ -5,9 +5,9 @@
 //   subgroup S  a subgroup shares its rows: each lane loads one row's four elements along K, and subgroupBroadcast
 //               distributes them, so a tile of S rows costs a lane one load of A instead of S. The fastest on CPU
 //               adapters, where a load costs as much as several FMAs and workgroup memory is ordinary memory.
-import { LETTERS, type Part, each, list, wgsl, when } from '../wgsl.ts'
-import type { Layout, MatmulKind, Rated, SegmentLayout } from './text.ts'
-import { biasAt, load, productShader, rated, rowStart, store, wholeVec4s } from './text.ts'
+import { LETTERS, type Part, each, list, plus, wgsl, when } from '../wgsl.ts'
+import type { Layout, MatmulKind, OperandLayout, Rated, SegmentLayout } from './text.ts'
+import { alongK, biasAt, columnPlaces, load, productShader, rated, rowStart, store, wholeVec4s } from './text.ts'
 
 export interface TileConfig {
   readonly kernel: 'tile'
@@ -131,9 +131,10 @@ function storeRows(c: TileConfig, whole: Layout): string {
   const once = whole.outVec4 ? whole.bias : undefined
   const layout = once ? { ...whole, bias: undefined } : whole
   const storeSum = (row: string, j: number, sum: string): string =>
-    store(layout, row, `column${j}`, once ? `${sum} + bias${j}` : sum)
+    store(layout, row, `column${j}`, once ? `${sum} + bias${j}` : sum, `place${j}`)
   return wgsl`
     ${once && each(c.vec4s, j => `let bias${j} = ${biasAt(once, whole, `column${j} / 4u`, 4)};`)}
+    ${each(c.vec4s, j => columnPlaces(layout, `place${j}`, `column${j}`))}
     ${when(c.rolled)`
       ${each(c.vec4s, j => `var sums${j} = array<vec4f, ${c.rows}>(${list(c.rows, i => `sum${i}_${j}`)});`)}
       for (var at = row; at < min(row + ${c.rows}u, u.M); at++) {
@@ -165,7 +166,9 @@ function columnStarts(c: TileConfig, { b }: SegmentLayout, s: number): string {
 
 /** One step of `width` along K. */
 function step(c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): string {
+  const patches = [segment.a, segment.b].find(operand => operand.patches)
   return wgsl`
+    ${patches && each(patches.vec4 ? 1 : width, kk => `let offset${kk} = ${alongK(patches, plus('k', kk))};`)}
     ${loadRows(c, segment, s, width)}
     ${loadColumns(c, segment, s, width)}
     ${each(width, kk =>
@@ -183,10 +186,14 @@ function step(c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): s
 const elementsOf = (width: 1 | 4, element: (kk: number) => string): string =>
   width === 4 ? `vec4f(${list(4, element)})` : element(0)
 
+/** Index of what begins `kk` elements after k in a row of an operand that lies along K. */
+const inRow = (operand: OperandLayout, at: string, kk: number): string =>
+  operand.patches ? `${at} + offset${kk}` : operand.vec4 ? `${at} + k / 4u` : `${at} + k + ${kk}u`
+
 /** Declares a{i}: elements k … of row i (or of the lane's row). */
 function loadRows(c: TileConfig, { a, times }: SegmentLayout, s: number, width: 1 | 4): Part {
   const loadAt = (at: string, kk: number): string =>
-    load(a, a.major === 'k' ? `${at} + k + ${kk}u` : `${at} + (k + ${kk}u) * ${a.stride}`)
+    load(a, a.major === 'k' ? inRow(a, at, kk) : `${at} + (k + ${kk}u) * ${a.stride}`)
   if (a.major === 'row' && a.vec4) {
     return each(loadsOf(c) / 4, n => [
       each(width, kk => `let rows${4 * n}_${kk} = ${loadAt(`a${s}At${4 * n}`, kk)}${times};`),
@@ -194,7 +201,7 @@ function loadRows(c: TileConfig, { a, times }: SegmentLayout, s: number, width: 
     ])
   }
   const alongK = (at: string): string =>
-    a.major === 'k' && a.vec4 ? load(a, `${at} + k / 4u`) : elementsOf(width, kk => loadAt(at, kk))
+    a.major === 'k' && a.vec4 ? load(a, inRow(a, at, 0)) : elementsOf(width, kk => loadAt(at, kk))
   return each(loadsOf(c), i => `let a${i} = ${alongK(`a${s}At${i}`)}${times};`)
 }
 
@@ -203,14 +210,16 @@ function loadColumns(c: TileConfig, { b }: SegmentLayout, s: number, width: 1 | 
   const vec4Of = (element: (letter: string) => string): string => `vec4f(${LETTERS.map(element).join(', ')})`
   if (b.major === 'k' && b.vec4) {
     return each(c.vec4s, j => [
-      LETTERS.map(letter => `let w${j}${letter} = ${load(b, `b${s}At${j}${letter} + k / 4u`)};`),
+      LETTERS.map(letter => `let w${j}${letter} = ${load(b, inRow(b, `b${s}At${j}${letter}`, 0))};`),
       each(width, kk => `let b${j}_${kk} = ${vec4Of(letter => `w${j}${letter}.${LETTERS[kk]}`)};`),
     ])
   }
   return each(c.vec4s, j =>
     each(width, kk => {
-      const along = b.major === 'k' ? `k + ${kk}u` : `(k + ${kk}u) * ${b.stride}`
-      const loadAt = (letter: string): string => load(b, `b${s}At${j}${letter} + ${along}`)
+      const loadAt = (letter: string): string => {
+        const at = `b${s}At${j}${letter}`
+        return load(b, b.major === 'k' ? inRow(b, at, kk) : `${at} + (k + ${kk}u) * ${b.stride}`)
+      }
       return `let b${j}_${kk} = ${b.vec4 ? loadAt('') : vec4Of(loadAt)};`
     }),
   )

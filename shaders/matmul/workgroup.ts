@@ -7,7 +7,7 @@
 //   unrolled  the steps of a K-tile are written out, so that indices into it are constants.
 import { LETTERS, type Part, each, list, scope, wgsl } from '../wgsl.ts'
 import type { MatmulKind, OperandLayout, Rated, SegmentLayout } from './text.ts'
-import { indexOf, load, productShader, rated, rowStart, store } from './text.ts'
+import { alongK, columnPlaces, indexOf, load, productShader, rated, rowStart, store } from './text.ts'
 
 export interface WorkgroupConfig {
   readonly kernel: 'workgroup'
@@ -84,8 +84,9 @@ export const workgroup: MatmulKind<WorkgroupConfig> = {
         })}
 
         ${each(c.columnVec4s, j => `let column${j} = tileN * ${c.columns}u + (x + ${j * across(c)}u) * 4u;`)}
+        ${each(c.columnVec4s, j => columnPlaces(layout, `place${j}`, `column${j}`))}
         ${each(c.rowVec4s, i => `let row${i} = tileM * ${c.rows}u + (y + ${i * down(c)}u) * 4u;`)}
-        ${each(c.rowVec4s * 4, i => each(c.columnVec4s, j => store(layout, `(row${Math.floor(i / 4)} + ${i % 4}u)`, `column${j}`, `sum${i}_${j}`)))}
+        ${each(c.rowVec4s * 4, i => each(c.columnVec4s, j => store(layout, `(row${Math.floor(i / 4)} + ${i % 4}u)`, `column${j}`, `sum${i}_${j}`, `place${j}`)))}
       `,
     })
   },
@@ -245,14 +246,17 @@ function loadBlock(tileSide: TileSide, block: string, k: string, end: string, na
   const ifInside = (kk: number, lines: Part): string => `if (at + ${kk}u < ${end}) ${scope(lines)}`
   const lines = (): Part => {
     if (operand.major === 'k' && operand.vec4) {
-      const vec4Of = (q: number): string => load(operand, `${rowStart(operand, `row + ${q}u`)} + at / 4u`)
+      const vec4Of = (q: number): string =>
+        load(operand, `${rowStart(operand, `row + ${q}u`)} + ${alongK(operand, 'at')}`)
       return `if (at < ${end}) ${scope(each(4, q => `v${q}${name} = ${vec4Of(q)};`))}`
     }
     if (operand.major === 'k') {
-      const element = (q: number, kk: number): string => load(operand, `start${q} + ${kk}u`)
+      const { patches } = operand
+      const element = (q: number, kk: number): string =>
+        load(operand, patches ? `start${q} + ${alongK(operand, `at + ${kk}u`)}` : `start${q} + ${kk}u`)
       const elements = (kk: number): string => each(4, q => `v${q}${name}.${LETTERS[kk]} = ${element(q, kk)};`)
       return [
-        each(4, q => `let start${q} = ${rowStart(operand, `row + ${q}u`)} + at;`),
+        each(4, q => `let start${q} = ${rowStart(operand, `row + ${q}u`)}${patches ? '' : ' + at'};`),
         each(4, kk => ifInside(kk, elements(kk))),
       ]
     }

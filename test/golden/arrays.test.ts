@@ -8,6 +8,10 @@ import {
   batchNorm,
   batchStatistics,
   concat,
+  conv1d,
+  conv2d,
+  convTranspose1d,
+  convTranspose2d,
   currentDevice,
   einsum,
   eye,
@@ -91,6 +95,23 @@ const ops: Readonly<Record<string, Fn>> = {
   topK: x => both(x.topK(5)),
   'topK, smallest of the first axis': x => both(x.topK(2, 0, false)),
   'slice, with steps': x => x.slice([1], [6], [2, 3]),
+  conv1d: (x, w, bias) => conv1d(x, w, { bias, stride: 2, padding: 1 }),
+  conv2d: (x, w) => conv2d(x, w),
+  'conv2d, one channel': (x, w, bias) => conv2d(x, w, { bias, padding: 1 }),
+  'conv2d, strides and padding': (x, w, bias) => conv2d(x, w, { bias, stride: [2, 3], padding: [1, 2] }),
+  'conv2d, dilation': (x, w) => conv2d(x, w, { dilation: [2, 3], padding: 1 }),
+  'conv2d, strides and dilation': (x, w) => conv2d(x, w, { stride: [4, 2], dilation: 2, padding: [0, 1] }),
+  'conv2d, groups': (x, w) => conv2d(x, w, { groups: 2, padding: 1, stride: 2 }),
+  'conv2d, depthwise': (x, w) => conv2d(x, w, { groups: 4, padding: 1 }),
+  'conv2d, single pixels': (x, w, bias) => conv2d(x, w, { bias }),
+  'conv2d, single pixels with strides': (x, w) => conv2d(x, w, { stride: 2 }),
+  'conv2d, same': (x, w) => conv2d(x, w, { padding: 'same' }),
+  'conv2d, channels last': (x, w, bias) => conv2d(x, w, { bias, padding: 1, channels: 'last' }).relu(),
+  'conv2d, channels last in groups': (x, w) => conv2d(x, w, { stride: 2, padding: 1, groups: 2, channels: 'last' }),
+  convTranspose1d: (x, w, bias) => convTranspose1d(x, w, { bias, stride: 3, padding: 1, outputPadding: 2 }),
+  convTranspose2d: (x, w) => convTranspose2d(x, w, { padding: [1, 0], dilation: 2 }),
+  'convTranspose2d, strides': (x, w, bias) =>
+    convTranspose2d(x, w, { bias, stride: [2, 3], padding: 1, outputPadding: [1, 0] }),
   'softmax of another axis': x => x.softmax(1),
   'logSoftmax of another axis': x => x.logSoftmax(0),
   'layerNorm of another axis': (x, gamma, beta) => x.layerNorm(gamma, beta, 1e-5, 1),
@@ -103,6 +124,7 @@ const ops: Readonly<Record<string, Fn>> = {
     const { mean, variance } = batchStatistics(x)
     return [mean, variance]
   },
+  'convTranspose2d, groups': (x, w) => convTranspose2d(x, w, { stride: 2, groups: 2 }),
 }
 
 function fnOf(name: string): Fn {

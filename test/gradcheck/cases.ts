@@ -1,5 +1,6 @@
 // A property test for every op: which nets apply to it, and what its random checks are made of.
 import { elementwiseCases } from './cases/elementwise.ts'
+import { imageCases } from './cases/images.ts'
 import { attentionCases, matmulCases, rowCases } from './cases/kernels.ts'
 import { shapeCases } from './cases/shapes.ts'
 import type { OpCase } from './draw.ts'
@@ -10,4 +11,5 @@ export const cases: readonly OpCase[] = [
   ...matmulCases,
   ...attentionCases,
   ...rowCases,
+  ...imageCases,
 ]

@@ -1,6 +1,7 @@
 // Every config that the kernels know, by kernel: what a run of the property tests must have tried. Found by asking the
 // kernels' own lists for problems of all kinds, on the adapter as it is and as if it were of the other kind.
 import { type AttentionConfig, attentionCandidates, storedCandidates } from '../../shaders/attention.ts'
+import type { ConvConfig } from '../../shaders/conv.ts'
 import { adamwCandidates } from '../../shaders/adamw.ts'
 import { gatherCandidates, gatherGradientCandidates } from '../../shaders/gather.ts'
 import { type FloatType, type Traits, input, output } from '../../shaders/kernel.ts'
@@ -43,6 +44,7 @@ export function showConfig(kernel: string, config: unknown): string {
   if (kernel === 'matmul') return configName((config as MatmulCandidate).config)
   if ((ROW_KERNELS as readonly string[]).includes(kernel))
     return describePlan(config as RowPlan).replace(/, vec\d(?=,|$)/, '')
+  if (kernel === 'conv') return showConv(config as ConvConfig)
   if (kernel === 'sort') return showSort(config as SortConfig)
   if (kernel.startsWith('attention')) return JSON.stringify(config)
   if ((SCANS as readonly string[]).includes(kernel)) {
@@ -53,6 +55,9 @@ export function showConfig(kernel: string, config: unknown): string {
   const { dtype: _dtype, columns: _columns, vector, ...rest } = config as Record<string, unknown>
   return JSON.stringify(kernel === 'layerNormParameterGradient' ? rest : { vector, ...rest })
 }
+
+/** The kernels of the product are those of matmul. */
+const showConv = (config: ConvConfig): string => (config.way === 'direct' ? config.way : config.candidate.config.kernel)
 
 /** Sizes follow from those of the rows. */
 const showSort = (config: SortConfig): string =>
@@ -147,5 +152,6 @@ export function everyConfig(traits: Traits): Set<string> {
       add('adamw', adamwCandidates({ count: width }, guise))
     }
   }
+  for (const way of ['direct', 'tile', 'workgroup']) all.add(`conv: ${way}`)
   return all
 }

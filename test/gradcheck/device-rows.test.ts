@@ -2,4 +2,4 @@
 import { rowCases } from './cases/kernels.ts'
 import { describeOnDevice } from './device.ts'
 
-describeOnDevice(rowCases, /^(?!matmul|attention)/)
+describeOnDevice(rowCases, /^(?!matmul|attention|conv)/)

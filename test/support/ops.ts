@@ -44,13 +44,17 @@ export interface OpRun {
   readonly label: string
 }
 
-/** Runs the op once for each candidate (where it chooses several times, all choices take their k-th). */
+/**
+ * Runs the op once for each candidate (where it chooses several times, all choices take their k-th), or for at most
+ * `limit` of them, from the first to the last.
+ */
 export async function runCandidates(
   bench: TestDevice,
   name: string,
   inputs: readonly OpInput[],
   attributes: Attributes = {},
   traits: Traits = bench.traits,
+  limit = Infinity,
 ): Promise<OpRun[]> {
   const op = kernelOp(name)
   await loadKernels([op])
@@ -64,8 +68,9 @@ export async function runCandidates(
       traits,
       choose(_question, candidates) {
         if (candidates.length === 0) throw new Error(`${name} has no candidate`)
-        most = Math.max(most, candidates.length)
-        return candidates[Math.min(k, candidates.length - 1)]
+        most = Math.max(most, Math.min(limit, candidates.length))
+        const apart = candidates.length > limit ? (candidates.length - 1) / (limit - 1) : 1
+        return candidates[Math.min(Math.floor(k * apart), candidates.length - 1)]
       },
     })
     const label = lowering.launches.map(l => l.label).join(' → ')

@@ -28,6 +28,14 @@ def source(name, number, spec):
     return torch.from_numpy(numbers).reshape(spec["shape"]).requires_grad_()
 
 
+def first(x):
+    return x.permute(0, 3, 1, 2)
+
+
+def last(x):
+    return x.permute(0, 2, 3, 1)
+
+
 ops = {
     "stack": lambda a, b: torch.stack([a, b]),
     "stack, last axis": lambda a, b: torch.stack([a, b], -1),
@@ -74,6 +82,22 @@ ops = {
     "topK": lambda x: x.topk(5),
     "topK, smallest of the first axis": lambda x: x.topk(2, 0, largest=False),
     "slice, with steps": lambda x: x[1:6:2, ::3],
+    "conv1d": lambda x, w, b: F.conv1d(x, w, b, stride=2, padding=1),
+    "conv2d": lambda x, w: F.conv2d(x, w),
+    "conv2d, one channel": lambda x, w, b: F.conv2d(x, w, b, padding=1),
+    "conv2d, strides and padding": lambda x, w, b: F.conv2d(x, w, b, stride=(2, 3), padding=(1, 2)),
+    "conv2d, dilation": lambda x, w: F.conv2d(x, w, dilation=(2, 3), padding=1),
+    "conv2d, strides and dilation": lambda x, w: F.conv2d(x, w, stride=(4, 2), dilation=(2, 2), padding=(0, 1)),
+    "conv2d, groups": lambda x, w: F.conv2d(x, w, groups=2, padding=1, stride=2),
+    "conv2d, depthwise": lambda x, w: F.conv2d(x, w, groups=4, padding=1),
+    "conv2d, single pixels": lambda x, w, b: F.conv2d(x, w, b),
+    "conv2d, single pixels with strides": lambda x, w: F.conv2d(x, w, stride=2),
+    "conv2d, same": lambda x, w: F.conv2d(x, w, padding="same"),
+    "conv2d, channels last": lambda x, w, b: last(F.conv2d(first(x), w, b, padding=1)).relu(),
+    "conv2d, channels last in groups": lambda x, w: last(F.conv2d(first(x), w, stride=2, padding=1, groups=2)),
+    "convTranspose1d": lambda x, w, b: F.conv_transpose1d(x, w, b, stride=3, padding=1, output_padding=2),
+    "convTranspose2d": lambda x, w: F.conv_transpose2d(x, w, padding=(1, 0), dilation=2),
+    "convTranspose2d, strides": lambda x, w, b: F.conv_transpose2d(x, w, b, stride=(2, 3), padding=1, output_padding=(1, 0)),
     "softmax of another axis": lambda x: x.softmax(1),
     "logSoftmax of another axis": lambda x: x.log_softmax(0),
     "layerNorm of another axis": lambda x, g, b: F.layer_norm(x.transpose(1, 2), (5,), g, b, 1e-5).transpose(1, 2),
@@ -83,6 +107,7 @@ ops = {
     "batchNorm": lambda x, g, b: F.batch_norm(x, None, None, g, b, training=True),
     "batchNorm by other statistics": lambda x, m, v: (x - m[:, None]) / (v[:, None] + 1e-5).sqrt(),
     "batchStatistics": lambda x: (x.mean((0, 2)), x.var((0, 2), unbiased=False)),
+    "convTranspose2d, groups": lambda x, w: F.conv_transpose2d(x, w, stride=2, groups=2),
 }
 
 

@@ -445,7 +445,29 @@ const sorts: readonly Plant[] = [
   ),
 ]
 
-const rmsNorms: readonly Plant[] = [
+const images: readonly Plant[] = [
+  wrongKernel('conv', 'a patch has the columns of its first line', { of: 'conv', shaders: /^\/\/ conv: offsets/m }, [
+    /tap % u\.columns \* u\.column/,
+    '0u',
+  ]),
+  wrongKernel('conv', 'the padding repeats what is there', { of: 'conv', shaders: /^\/\/ conv: input laid out/m }, [
+    /if \(isInside\)/,
+    'if (true)',
+  ]),
+  wrongKernel('conv', 'images follow each other channel by channel', { of: 'conv', shaders: /fn imageAt/ }, [
+    /return column \/ .*;/,
+    'return column;',
+  ]),
+  wrongKernel('conv', 'the stride is that of the lines alone', { of: 'conv', shaders: /fn patchAt/ }, [
+    / \+ pixel % u\.patchWidth \* u\.patchPixel/,
+    ' + pixel % u.patchWidth',
+  ]),
+  wrongKernel(
+    'conv, directly',
+    'all channels have the weights of the first',
+    { of: 'conv', shaders: /output by itself/ },
+    [/wAt \+= u\.wStride1;/, ''],
+  ),
   wrongKernel('rmsNorm', 'epsilon outside of the root', { of: 'rmsNorm', shaders: /^\/\/ rmsNorm /m }, [
     /sqrt\((.*) \+ u\.epsilon\)/,
     '(sqrt($1) + u.epsilon)',
@@ -577,7 +599,7 @@ export const wrongKernels: readonly Plant[] = [
   ...gathers,
   ...scatters,
   ...sorts,
-  ...rmsNorms,
+  ...images,
   ...attentions,
   ...optimizers,
 ]

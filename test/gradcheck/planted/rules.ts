@@ -241,6 +241,18 @@ const kernels: readonly Plant[] = [
         : [],
   ),
   wrongRule('gather', 'the table is taken for a constant', () => []),
+  wrongRule('conv', 'the weights are not turned', ([dx, dw]) => [dx?.flip([2, 3]), dw]),
+  wrongRule(
+    'conv',
+    'stride and dilation are not exchanged in the gradient of the weights',
+    ([dx, dw], { inputs: [x, w], upstream: [dy], attributes }) => {
+      if (!dy || !dw || attributes.groups > 1) return [dx, dw]
+      const own = attributes.channelsLast ? dy.permute([0, 3, 1, 2]) : dy
+      const exchanged = [x, own].map(t => t.transpose(0, 1))
+      const kernel = { ...attributes, size: w.shape.slice(2), channelsLast: false }
+      return [dx, as(w, apply('conv', exchanged, kernel).transpose(0, 1))]
+    },
+  ),
   wrongRule('rmsNorm', 'the scale is missing', ([dx, dgamma], { inputs: [, gamma] }) => [dx?.div(gamma), dgamma]),
   wrongRule('sort', 'the gradient stays in sorted order', (_right, { inputs: [x], upstream: [dy] }) => [
     dy && as(x, dy.pad([0, 0], [0, x.shape[1] - dy.shape[1]])),

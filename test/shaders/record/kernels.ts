@@ -7,6 +7,7 @@ import {
   attentionBackward,
   attentionForward,
 } from '../../../shaders/attention.ts'
+import { type ConvProblem, convCandidates, convLowering } from '../../../shaders/conv.ts'
 import { type CrossEntropyProblem, crossEntropyCandidates, crossEntropyLaunch } from '../../../shaders/cross-entropy.ts'
 import { type DivergenceProblem, divergenceCandidates, divergenceLaunch } from '../../../shaders/divergence.ts'
 import type { Epilogue } from '../../../shaders/epilogue.ts'
@@ -68,6 +69,7 @@ export async function* recordedKernels(): AsyncGenerator<Recorded> {
     yield* named(adapter, rowKernels(traits))
     yield* named(adapter, otherKernels(traits))
     yield* named(adapter, rmsNormKernels(traits))
+    yield* named(adapter, imageKernels(traits))
     yield* named(adapter, recordedPlans(traits))
   }
   for (const subgroupMatrix of fragments) {
@@ -461,6 +463,53 @@ function* rowKernels(traits: Traits): Generator<Recorded> {
           ),
         )
       }
+    }
+  }
+}
+
+/** Axes [batch, channels, height, width] of images, which may lie with their channels last. */
+function images(shape: readonly number[], dtype: DType, last = false): View {
+  const order = last ? [0, 2, 3, 1] : [0, 1, 2, 3]
+  const lying = rowMajorStrides(order.map(axis => shape[axis]))
+  return { shape, dtype, offset: 0, strides: shape.map((_, axis) => lying[order.indexOf(axis)]) }
+}
+
+function* imageKernels(traits: Traits): Generator<Recorded> {
+  const sizes = [
+    {
+      name: '3 channels, stride 2',
+      x: [2, 3, 32, 32],
+      w: [16, 3, 3, 3],
+      size: [16, 16],
+      stride: [2, 2],
+      padding: [1, 1],
+    },
+    { name: '64 channels', x: [4, 64, 16, 16], w: [96, 64, 3, 3], size: [16, 16], padding: [1, 1] },
+    { name: '64 channels last', x: [4, 64, 16, 16], w: [96, 64, 3, 3], size: [14, 14], last: true },
+    { name: 'one channel', x: [2, 1, 9, 9], w: [5, 1, 3, 3], size: [7, 7] },
+    { name: 'groups', x: [2, 6, 9, 9], w: [8, 3, 3, 3], size: [7, 7], groups: 2 },
+    { name: 'a group for each channel', x: [2, 32, 9, 9], w: [32, 1, 3, 3], size: [9, 9], padding: [1, 1], groups: 32 },
+    { name: 'long sums', x: [64, 32, 18, 18], w: [96, 32, 16, 16], size: [3, 3] },
+  ] as const
+  for (const dtype of ['f32', 'f16'] as const) {
+    for (const { name, x, w, size, ...rest } of sizes) {
+      const own = { stride: [1, 1], padding: [0, 0], groups: 1, last: false, ...rest } as const
+      const problem: ConvProblem = {
+        x: images(x, dtype, own.last),
+        w: images(w, dtype),
+        size,
+        stride: own.stride,
+        padding: own.padding,
+        dilation: [1, 1],
+        groups: own.groups,
+        channelsLast: own.last,
+        dtype: 'f32',
+        inputDtypes: [dtype, dtype],
+      }
+      yield allOf(
+        `conv/${name} ${dtype}`,
+        convCandidates(problem, traits).map(config => convLowering(problem, config, traits).launches),
+      )
     }
   }
 }

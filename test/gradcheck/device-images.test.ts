@@ -1,0 +1,5 @@
+// Nets 2 and 3 of convolutions.
+import { imageCases } from './cases/images.ts'
+import { describeOnDevice } from './device.ts'
+
+describeOnDevice(imageCases, /^conv/)
