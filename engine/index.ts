@@ -41,7 +41,17 @@ export {
   convTranspose1d,
   convTranspose2d,
 } from './ops/conv.ts'
+export {
+  type AveragePoolOptions,
+  type MaxPoolOptions,
+  type PoolOptions,
+  avgPool1d,
+  avgPool2d,
+  maxPool1d,
+  maxPool2d,
+} from './ops/pool.ts'
 export { type BatchNormOptions, type BatchStatistics, batchNorm, batchStatistics, groupNorm } from './ops/norms.ts'
+export { type UpsampleOptions, upsample } from './ops/upsample.ts'
 export { dropout } from './ops/dropout.ts'
 export { attention } from './ops/attention.ts'
 export { crossEntropy } from './ops/cross-entropy.ts'

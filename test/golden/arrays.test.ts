@@ -5,6 +5,8 @@ import { afterAll, expect, test } from 'vitest'
 import {
   type Sorted,
   type Tensor,
+  avgPool1d,
+  avgPool2d,
   batchNorm,
   batchStatistics,
   concat,
@@ -18,11 +20,14 @@ import {
   grad,
   groupNorm,
   linspace,
+  maxPool1d,
+  maxPool2d,
   oneHot,
   range,
   readAll,
   stack,
   tensor,
+  upsample,
 } from '../../engine/node/index.ts'
 import { reference } from '../../engine/reference.ts'
 import { isFloat } from '../../shaders/kernel.ts'
@@ -112,6 +117,18 @@ const ops: Readonly<Record<string, Fn>> = {
   convTranspose2d: (x, w) => convTranspose2d(x, w, { padding: [1, 0], dilation: 2 }),
   'convTranspose2d, strides': (x, w, bias) =>
     convTranspose2d(x, w, { bias, stride: [2, 3], padding: 1, outputPadding: [1, 0] }),
+  maxPool1d: x => maxPool1d(x, 3, { stride: 2 }),
+  maxPool2d: x => maxPool2d(x, 2),
+  'maxPool2d, overlapping': x => maxPool2d(x, [3, 2], { stride: [2, 1], padding: 1, dilation: [1, 2] }),
+  'maxPool2d, channels last': x => maxPool2d(x, 3, { stride: 2, padding: 1, channels: 'last' }),
+  avgPool1d: x => avgPool1d(x, 3, { stride: 2, padding: 1 }),
+  avgPool2d: x => avgPool2d(x, 2),
+  'avgPool2d, overlapping': x => avgPool2d(x, 3, { stride: [2, 1], padding: 1 }),
+  'avgPool2d, without padding': x => avgPool2d(x, [3, 2], { stride: 2, padding: 1, countIncludePad: false }),
+  upsample: x => upsample(x, { scale: 2 }),
+  'upsample, to a size': x => upsample(x, { size: [5, 3] }),
+  'upsample, bilinear': x => upsample(x, { scale: [2, 1.5], mode: 'bilinear' }),
+  'upsample, aligned corners': x => upsample(x, { size: [5, 7], mode: 'bilinear', alignCorners: true }),
   'softmax of another axis': x => x.softmax(1),
   'logSoftmax of another axis': x => x.logSoftmax(0),
   'layerNorm of another axis': (x, gamma, beta) => x.layerNorm(gamma, beta, 1e-5, 1),

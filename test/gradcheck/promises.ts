@@ -14,6 +14,7 @@ import {
   dropout,
   full,
   grad,
+  maxPool2d,
   ones,
   range,
   tensor,
@@ -324,6 +325,18 @@ const picking: readonly Promised[] = [
         [top.values, [NaN, NaN, INF, 1]],
         [top.indices, [1, 6, 5, 3]],
         [gradientOf(top.values, x, [1, 2, 3, 4]), [0, 1, 0, 4, 0, 3, 2, 0, 0]],
+      ]
+    },
+  },
+  {
+    op: 'maxPool',
+    says: 'NaN is the largest element of its windows, −∞ the least, and the first of equal ones has the gradient',
+    make: dtype => {
+      const x = tensor([1, 1, -INF, -INF, NaN, 2, 0, -0], [1, 1, 1, 8], dtype)
+      const y = maxPool2d(x, [1, 2])
+      return [
+        [y, [1, -INF, NaN, 0]],
+        [gradientOf(y, x, [1, 2, 4, 8]), [1, 0, 2, 0, 4, 0, 8, 0]],
       ]
     },
   },

@@ -1,6 +1,17 @@
 // Convolutions as on CPUs and as on GPUs, against float64, for layouts and sizes that do not fit the tiles.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Tensor, compile, conv1d, conv2d, convTranspose2d, groupNorm, zeros } from '../../engine/node/index.ts'
+import {
+  type Tensor,
+  avgPool2d,
+  compile,
+  conv1d,
+  conv2d,
+  convTranspose2d,
+  groupNorm,
+  maxPool2d,
+  upsample,
+  zeros,
+} from '../../engine/node/index.ts'
 import type { DType, Traits } from '../../shaders/kernel.ts'
 import { expectClose, noises, opInput, referenceOf, runCandidates } from '../support/ops.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
@@ -129,6 +140,11 @@ test.each<[string, () => unknown]>([
     'convTranspose2d: outputPadding 1, 1 is not less than stride or dilation',
     () => convTranspose2d(x, zeros([4, 4, 3, 3]), { outputPadding: 1 }),
   ],
+  ['maxPool2d: the window 6, 6 is larger than f32[2, 4, 5, 5]', () => maxPool2d(x, 6)],
+  ['maxPool2d: padding 2, 2 is more than half of the window 3, 3', () => maxPool2d(x, 3, { padding: 2 })],
+  ['avgPool2d: x is i32[2, 4, 5, 5], but floats [batch, channels, height, width]', () => avgPool2d(x.cast('i32'), 2)],
+  ['upsample: a scale or a size was expected', () => upsample(x, {})],
+  ['upsample: scale 0.1, 1 gives no image of 5 by 5 pixels', () => upsample(x, { scale: [0.1, 1] })],
   ['groupNorm: 3 groups do not divide the channels of f32[2, 4, 5, 5]', () => groupNorm(x, 3)],
   ['groupNorm: beta is f32[5], but [4] was expected', () => groupNorm(x, 2, undefined, zeros([5]))],
 ])('%s', (message, act) => {

@@ -468,6 +468,28 @@ const images: readonly Plant[] = [
     { of: 'conv', shaders: /output by itself/ },
     [/wAt \+= u\.wStride1;/, ''],
   ),
+  wrongKernel('maxPool', 'negative numbers are never the largest', { of: 'maxPool', shaders: /^\/\/ maxPool f/m }, [
+    /var best = 0u;/,
+    'var best = 0x80000000u;',
+  ]),
+  wrongKernel(
+    'maxPoolGradient',
+    'the last line of windows is left out',
+    { of: 'maxPoolGradient', shaders: /^\/\/ maxPoolGradient/m },
+    [/row < u\.rows/, 'row + 1u < u.rows'],
+  ),
+  wrongKernel(
+    'averagePool',
+    'padding before the image counts',
+    { of: 'averagePool', shaders: /^\/\/ averagePool f.*without/m },
+    [/ - max\(begin, before\)/, ' - begin'],
+  ),
+  wrongKernel(
+    'averagePoolGradient',
+    'the divisor of the transposed place',
+    { of: 'averagePoolGradient', shaders: /^\/\/ averagePoolGradient f.*without/m },
+    [/inside\(row,/, 'inside(column,'],
+  ),
   wrongKernel('rmsNorm', 'epsilon outside of the root', { of: 'rmsNorm', shaders: /^\/\/ rmsNorm /m }, [
     /sqrt\((.*) \+ u\.epsilon\)/,
     '(sqrt($1) + u.epsilon)',

@@ -253,6 +253,10 @@ const kernels: readonly Plant[] = [
       return [dx, as(w, apply('conv', exchanged, kernel).transpose(0, 1))]
     },
   ),
+  wrongRule('maxPool', 'the gradient is shared as that of a mean', (_right, { upstream: [dy], attributes }) => [
+    dy && apply('averagePoolGradient', [dy], { ...attributes, countsPadding: true }),
+  ]),
+  wrongRule('averagePool', 'not divided', ([dx], { attributes: { kernel } }) => [dx?.mul(kernel[0] * kernel[1])]),
   wrongRule('rmsNorm', 'the scale is missing', ([dx, dgamma], { inputs: [, gamma] }) => [dx?.div(gamma), dgamma]),
   wrongRule('sort', 'the gradient stays in sorted order', (_right, { inputs: [x], upstream: [dy] }) => [
     dy && as(x, dy.pad([0, 0], [0, x.shape[1] - dy.shape[1]])),

@@ -39,6 +39,13 @@ import {
 } from '../../../shaders/layer-norm.ts'
 import { candidates, configName, lower, rankedCandidates } from '../../../shaders/matmul.ts'
 import { type Product, productOf, tuningProblem } from '../../../shaders/matmul/problem.ts'
+import {
+  type PoolProblem,
+  averagePoolGradientLaunch,
+  averagePoolLaunch,
+  maxPoolGradientLaunch,
+  maxPoolLaunch,
+} from '../../../shaders/pool.ts'
 import { type RmsNormProblem, rmsNormCandidates, rmsNormLaunch } from '../../../shaders/rms-norm.ts'
 import {
   type AlongProblem,
@@ -510,6 +517,31 @@ function* imageKernels(traits: Traits): Generator<Recorded> {
         `conv/${name} ${dtype}`,
         convCandidates(problem, traits).map(config => convLowering(problem, config, traits).launches),
       )
+    }
+    for (const inner of [1, 6]) {
+      const problem: PoolProblem = {
+        outer: 4,
+        inner,
+        height: 9,
+        width: 8,
+        size: [5, 4],
+        kernel: [3, 2],
+        stride: [2, 2],
+        padding: [1, 1],
+        dilation: [1, 1],
+        dtype,
+      }
+      yield {
+        name: `pool/${inner === 1 ? 'channels first' : 'channels last'} ${dtype}`,
+        launches: [
+          maxPoolLaunch(problem, traits),
+          maxPoolGradientLaunch(problem, traits),
+          ...[true, false].flatMap(counts => [
+            averagePoolLaunch(problem, counts, traits),
+            averagePoolGradientLaunch(problem, counts, traits),
+          ]),
+        ],
+      }
     }
   }
 }

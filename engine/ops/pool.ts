@@ -1,0 +1,248 @@
+// Pooling: the largest or the mean element of windows that are moved over images.
+import type { PoolProblem } from '../../shaders/pool.ts'
+import { type Spec, isFloat } from '../../shaders/kernel.ts'
+import { UserError } from '../errors.ts'
+import { defineOp } from '../graph.ts'
+import { OnDemand } from '../on-demand.ts'
+import { showSpec, sizeOf } from '../shape.ts'
+import { type Tensor, apply, applyAll } from '../tensor.ts'
+import { type Channels, type PairOption, ofLine, ofLines, pair, pairOf, showLayout } from './windows.ts'
+
+/** Images are [batch, channels, height, width], or [batch, height, width, channels] if channels come last. */
+type PoolAttributes = {
+  readonly channelsLast: boolean
+  /** Height and width of what is pooled, and of the result. */
+  readonly from: readonly number[]
+  readonly size: readonly number[]
+  readonly kernel: readonly number[]
+  readonly stride: readonly number[]
+  readonly padding: readonly number[]
+  readonly dilation: readonly number[]
+}
+type AverageAttributes = PoolAttributes & {
+  /** Padding counts as zeros, instead of not at all. */
+  readonly countsPadding: boolean
+}
+
+declare module '../graph.ts' {
+  interface OpAttributes {
+    readonly maxPool: PoolAttributes
+    readonly maxPoolGradient: PoolAttributes
+    readonly averagePool: AverageAttributes
+    readonly averagePoolGradient: AverageAttributes
+  }
+}
+
+const kernels = new OnDemand(() => import('../../shaders/pool.ts'))
+
+/** `images` are of the input's size or of the output's. */
+function problemOf({ shape, dtype }: Spec, attributes: PoolAttributes): PoolProblem {
+  const { channelsLast, from, size, kernel, stride, padding, dilation } = attributes
+  return {
+    outer: channelsLast ? shape[0] : shape[0] * shape[1],
+    inner: channelsLast ? shape[3] : 1,
+    height: from[0],
+    width: from[1],
+    size: pair(size),
+    kernel: pair(kernel),
+    stride: pair(stride),
+    padding: pair(padding),
+    dilation: pair(dilation),
+    dtype,
+  }
+}
+
+/** The same images in another size. */
+const resized = ({ shape }: Spec, { channelsLast }: PoolAttributes, [height, width]: readonly number[]): number[] =>
+  channelsLast ? [shape[0], height, width, shape[3]] : [shape[0], shape[1], height, width]
+
+/** Calls `visit` for each element of each window, with their numbers, and that of the element in its image. */
+function eachElement(
+  { outer, inner, height, width, size, kernel, stride, padding, dilation }: PoolProblem,
+  visit: (window: number, element: number, at: number) => void,
+): void {
+  for (let window = 0; window < outer * size[0] * size[1] * inner; window++) {
+    const place = Math.floor(window / inner) % (size[0] * size[1])
+    const image = Math.floor(window / inner / (size[0] * size[1]))
+    for (let v = 0; v < kernel[0]; v++) {
+      const y = Math.floor(place / size[1]) * stride[0] - padding[0] + v * dilation[0]
+      for (let h = 0; h < kernel[1]; h++) {
+        const x = (place % size[1]) * stride[1] - padding[1] + h * dilation[1]
+        if (y < 0 || y >= height || x < 0 || x >= width) continue
+        const at = y * width + x
+        visit(window, (image * height * width + at) * inner + (window % inner), at)
+      }
+    }
+  }
+}
+
+// Outputs: the largest element of each window, and its number in the image, i32.
+defineOp({
+  name: 'maxPool',
+  kind: 'kernel',
+  rounding: 'none',
+  infer: ([x], attributes) => {
+    const shape = resized(x, attributes, attributes.size)
+    return [
+      { shape, dtype: x.dtype },
+      { shape, dtype: 'i32' },
+    ]
+  },
+  gradient: ({ outputs: [, indices], upstream: [dy], attributes }) => [
+    dy && apply('maxPoolGradient', [indices, dy], attributes),
+  ],
+  kernels,
+  lower: ({ inputs: [x], attributes, traits }) => ({
+    launches: [kernels.module.maxPoolLaunch(problemOf(x, attributes), traits)],
+  }),
+  reference([x], { inputs: [spec], outputs: [out] }, attributes) {
+    const values = new Float64Array(sizeOf(out.shape)).fill(-Infinity)
+    const indices = new Float64Array(values.length).fill(-1)
+    eachElement(problemOf(spec, attributes), (window, element, at) => {
+      const isLarger = x[element] > values[window] || (Number.isNaN(x[element]) && !Number.isNaN(values[window]))
+      if (indices[window] >= 0 && !isLarger) return
+      values[window] = x[element]
+      indices[window] = at
+    })
+    return [values, indices]
+  },
+})
+
+// dx: each element has the sum of the upstream gradients of the windows in which it is the largest.
+defineOp({
+  name: 'maxPoolGradient',
+  kind: 'kernel',
+  infer: ([, dy], attributes) => [{ shape: resized(dy, attributes, attributes.from), dtype: dy.dtype }],
+  gradient({ inputs: [indices, dy], upstream: [u], attributes }) {
+    if (!u) return []
+    // [outer, places, inner], of which the indices name some.
+    const { outer, inner, height, width, size } = problemOf(dy, attributes)
+    const index = indices.reshape([outer, size[0] * size[1], inner])
+    const chosen = apply('gatherAlong', [u.reshape([outer, height * width, inner]), index], { axis: 1 })
+    return [undefined, chosen.reshape(dy.shape)]
+  },
+  kernels,
+  lower: ({ inputs: [, dy], attributes, traits }) => ({
+    launches: [kernels.module.maxPoolGradientLaunch(problemOf(dy, attributes), traits)],
+  }),
+  reference([indices, dy], { inputs: [, spec], outputs: [out] }, attributes) {
+    const dx = new Float64Array(sizeOf(out.shape))
+    eachElement(problemOf(spec, attributes), (window, element, at) => {
+      if (indices[window] === at) dx[element] += dy[window]
+    })
+    return [dx]
+  },
+})
+
+/** How many elements each window has, in the image or, if padding counts, in all. */
+function counts(problem: PoolProblem, countsPadding: boolean): Float64Array {
+  const { outer, inner, size, kernel } = problem
+  const found = new Float64Array(outer * size[0] * size[1] * inner).fill(countsPadding ? kernel[0] * kernel[1] : 0)
+  if (!countsPadding) eachElement(problem, window => found[window]++)
+  return found
+}
+
+defineOp({
+  name: 'averagePool',
+  kind: 'kernel',
+  infer: ([x], attributes) => [{ shape: resized(x, attributes, attributes.size), dtype: x.dtype }],
+  gradient: ({ upstream: [dy], attributes }) => [dy && apply('averagePoolGradient', [dy], attributes)],
+  kernels,
+  lower: ({ inputs: [x], attributes, traits }) => ({
+    launches: [kernels.module.averagePoolLaunch(problemOf(x, attributes), attributes.countsPadding, traits)],
+  }),
+  reference([x], { inputs: [spec], outputs: [out] }, attributes) {
+    const problem = problemOf(spec, attributes)
+    const sums = new Float64Array(sizeOf(out.shape))
+    eachElement(problem, (window, element) => {
+      sums[window] += x[element]
+    })
+    const divisors = counts(problem, attributes.countsPadding)
+    return [sums.map((sum, window) => sum / divisors[window])]
+  },
+})
+
+defineOp({
+  name: 'averagePoolGradient',
+  kind: 'kernel',
+  infer: ([dy], attributes) => [{ shape: resized(dy, attributes, attributes.from), dtype: dy.dtype }],
+  gradient: ({ upstream: [u], attributes }) => [u && apply('averagePool', [u], attributes)],
+  kernels,
+  lower: ({ inputs: [dy], attributes, traits }) => ({
+    launches: [kernels.module.averagePoolGradientLaunch(problemOf(dy, attributes), attributes.countsPadding, traits)],
+  }),
+  reference([dy], { inputs: [spec], outputs: [out] }, attributes) {
+    const problem = problemOf(spec, attributes)
+    const divisors = counts(problem, attributes.countsPadding)
+    const dx = new Float64Array(sizeOf(out.shape))
+    eachElement(problem, (window, element) => {
+      dx[element] += dy[window] / divisors[window]
+    })
+    return [dx]
+  },
+})
+
+export interface PoolOptions {
+  /** The window's own size by default. */
+  readonly stride?: PairOption
+  /** On both sides of each axis, at most half of the window. */
+  readonly padding?: PairOption
+  /** `last`: x and the result are [batch, height, width, channels]. */
+  readonly channels?: Channels
+}
+export interface MaxPoolOptions extends PoolOptions {
+  readonly dilation?: PairOption
+}
+export interface AveragePoolOptions extends PoolOptions {
+  /** Padding counts as zeros (the default), or not at all. */
+  readonly countIncludePad?: boolean
+}
+
+function attributesOf(op: string, x: Tensor, window: PairOption, options: MaxPoolOptions): PoolAttributes {
+  const channelsLast = options.channels === 'last'
+  if (x.rank !== 4 || !isFloat(x.dtype))
+    throw new UserError(`${op}: x is ${showSpec(x)}, but floats ${showLayout(options.channels)} were expected`)
+  const kernel = pairOf(op, 'the window', window, 1)
+  const stride = pairOf(op, 'stride', options.stride ?? kernel, 1)
+  const padding = pairOf(op, 'padding', options.padding ?? 0, 0)
+  const dilation = pairOf(op, 'dilation', options.dilation ?? 1, 1)
+  if (padding.some((n, axis) => 2 * n > kernel[axis]))
+    throw new UserError(`${op}: padding ${padding.join(', ')} is more than half of the window ${kernel.join(', ')}`)
+  const from = channelsLast ? x.shape.slice(1, 3) : x.shape.slice(2)
+  const size = from.map((n, axis) => {
+    const span = (kernel[axis] - 1) * dilation[axis] + 1
+    return Math.floor((n + 2 * padding[axis] - span) / stride[axis]) + 1
+  })
+  if (size.some(n => n < 1)) throw new UserError(`${op}: the window ${kernel.join(', ')} is larger than ${showSpec(x)}`)
+  return { channelsLast, from, size, kernel, stride, padding, dilation }
+}
+
+/**
+ * The largest element of each window of images [batch, channels, height, width] (f32 or f16); of equal ones the first
+ * has the gradient, and NaN is the largest, as in PyTorch. Throws a UserError on other shapes, dtypes and options.
+ */
+export function maxPool2d(x: Tensor, window: PairOption, options: MaxPoolOptions = {}): Tensor {
+  return applyAll('maxPool', [x], attributesOf('maxPool2d', x, window, options))[0]
+}
+
+/** The mean of each window of images [batch, channels, height, width]. Throws as `maxPool2d`. */
+export function avgPool2d(x: Tensor, window: PairOption, options: AveragePoolOptions = {}): Tensor {
+  const { countIncludePad: countsPadding = true, ...others } = options
+  return apply('averagePool', [x], { ...attributesOf('avgPool2d', x, window, others), countsPadding })
+}
+
+/** Options of lines, as those of images of height 1. */
+function optionsOfLine<O extends MaxPoolOptions>(options: O): O {
+  const { stride, padding, dilation } = options
+  return { ...options, stride: ofLine(stride, 1), padding: ofLine(padding, 0), dilation: ofLine(dilation, 1) }
+}
+
+/** `maxPool2d` of lines [batch, channels, length], or [batch, length, channels] if channels come last. */
+export function maxPool1d(x: Tensor, window: number, options: MaxPoolOptions = {}): Tensor {
+  return ofLines('maxPool1d', x, options.channels, images => maxPool2d(images, [1, window], optionsOfLine(options)))
+}
+
+/** `avgPool2d` of lines, as `maxPool1d`. */
+export function avgPool1d(x: Tensor, window: number, options: AveragePoolOptions = {}): Tensor {
+  return ofLines('avgPool1d', x, options.channels, images => avgPool2d(images, [1, window], optionsOfLine(options)))
+}
