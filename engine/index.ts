@@ -51,6 +51,14 @@ export {
   maxPool2d,
 } from './ops/pool.ts'
 export { type BatchNormOptions, type BatchStatistics, batchNorm, batchStatistics, groupNorm } from './ops/norms.ts'
+export {
+  type RandomKey,
+  randomBernoulli,
+  randomCategorical,
+  randomNormal,
+  randomPermutation,
+  randomUniform,
+} from './ops/random.ts'
 export { type UpsampleOptions, upsample } from './ops/upsample.ts'
 export { dropout } from './ops/dropout.ts'
 export { attention } from './ops/attention.ts'

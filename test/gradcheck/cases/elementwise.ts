@@ -172,6 +172,9 @@ const integers =
 /** Whole numbers of all sizes, among them every count of bits that a shift may have. */
 const words = (i: number): number => [i % 40, -1 - (i % 40), Math.imul(i + 1, 0x9e3779b1), 2 ** 31 - 1 - i][i % 4] | 0
 
+/** Undefined: spread over all 32-bit words. */
+const WORDS = [0, undefined, 1, undefined, 2 ** 32 - 1, undefined, 2 ** 31, 2 ** 31 - 1, undefined, 12345, undefined]
+
 export const elementwiseCases: readonly OpCase[] = [
   ...unary(unaries, 1),
   ...unary(functions, FEW),
@@ -254,6 +257,29 @@ export const elementwiseCases: readonly OpCase[] = [
       options: { sumLength: length },
     }),
     { floats: 'f32' },
+  ),
+  opCase(
+    'randomBits',
+    fc.record({ x: one, stream: fc.nat(7), step: fc.nat(1000), seedOf: fc.nat(0xffffffff), kind: fc.nat(2) }),
+    ({ x: { shape }, stream, step, seedOf }) => ({
+      slots: [{ shape: [], dtype: 'u32', values: () => step }],
+      fn: now => apply('randomBits', [now], { shape, stream, seed: seedOf }),
+    }),
+    { nets: [2], why: 'it gives integers, which have no gradient', share: 1 / 2 },
+  ),
+  ...(['fractionOfBits', 'normalOfBits'] as const).map(op =>
+    opCase(
+      op,
+      fc.record({ x: one, high: fc.nat(3) }),
+      ({ x, high }) => ({
+        // Also the smallest and the largest words.
+        slots: [
+          { ...x, dtype: 'u32', values: (i, n) => WORDS[(i + high) % WORDS.length] ?? Math.floor((i / n) * 2 ** 32) },
+        ],
+        fn: bits => apply(op, [bits]),
+      }),
+      { nets: [2], why: 'integers have no gradient', share: FEW },
+    ),
   ),
   opCase('source', one, draw => ({ slots: [draw], fn: x => x })),
   opCase(

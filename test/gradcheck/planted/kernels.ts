@@ -55,6 +55,15 @@ const elementwise: readonly Plant[] = [
     /random0\.\w/g,
     'random0.x',
   ]),
+  wrongElement('randomBits', 'the same numbers at each step', right => ({
+    wgsl: ([, ...args], context) => right.wgsl(['0u', ...args], context),
+  })),
+  wrongKernel(
+    'normalOfBits',
+    'a coefficient rounded to two places',
+    { of: 'normalOfBits', shaders: /fn normal_quantile/ },
+    [/1\.4179784/, '1.42'],
+  ),
   wrongElement('dropout', 'what is kept is not scaled up', right => ({
     uniforms: attributes =>
       (right.uniforms?.(attributes) ?? []).map((one, k) => (k === 1 ? { ...one, value: 1 } : one)),
