@@ -1,5 +1,14 @@
 // What the scheduler makes: elementwise expressions and reductions one by one, and whole training steps of tiny models.
-import { concat, crossEntropy, dropout, grad, scalar, variable } from '../../../engine/index.ts'
+import {
+  concat,
+  crossEntropy,
+  dropout,
+  grad,
+  randomNormal,
+  randomUniform,
+  scalar,
+  variable,
+} from '../../../engine/index.ts'
 import { schedule } from '../../../engine/compile/schedule.ts'
 import { traceGraph } from '../../../engine/evaluate.ts'
 import { loadKernels, registeredOps } from '../../../engine/graph.ts'
@@ -142,9 +151,11 @@ const expressions: Readonly<Record<string, () => Tree>> = {
       .reshape([12, 20])
       .add(given([20, 12]).transpose()),
   'slice with an offset': () => cube.slice([1, 1, 4], [3, 4, 12]).mul(2),
+  'slice with steps': () => cube.slice([1, 0, 0], [], [1, 2, 3]).mul(2),
   dropout: () => dropout(x, 0.1, 3, step, 5),
   'dropout in f16, odd length': () => dropout(given([3, 7], 'f16'), 0.5, 3, step, 5).add(1),
   'dropout of a transpose': () => dropout(given([20, 12]).transpose(), 0.1, 3, step, 5).add(given([20])),
+  'random numbers': () => [randomUniform([3, 7], { seed: 3, step }), x.add(randomNormal([6, 20], { seed: 3, step }))],
   'large, several elements a thread': () => given([1024, 1024]).add(given([1024])),
   'large dropout': () => dropout(given([1024, 1024]), 0.1, 1, step, 0),
   'product, its shares and those of integers': () => [long.prod(), n.prod(1), h.prod()],
