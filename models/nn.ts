@@ -4,6 +4,14 @@ export { Module } from './nn/module.ts'
 export { type ForwardContext, currentContext, forwardContext, inContext } from './nn/context.ts'
 export { Dropout } from './nn/dropout.ts'
 export { Linear, LoraAdapter, type LinearOptions, type LoraShape, loraScale, ownParameters } from './nn/linear.ts'
+export {
+  Conv1d,
+  Conv2d,
+  ConvTranspose1d,
+  ConvTranspose2d,
+  type ConvLayerOptions,
+  type ConvTransposeLayerOptions,
+} from './nn/conv.ts'
 export { Embedding, type EmbeddingOptions } from './nn/embedding.ts'
 export {
   BatchNorm,

@@ -1,15 +1,9 @@
-// Norms over groups of channels and over batches, composed of reductions and one fused expression.
+// Norms over groups of channels and over batches, composed of other ops and one fused expression.
 import { UserError } from '../errors.ts'
 import { normalizeAxes, showSpec } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { floatOf } from './matmul.ts'
-
-/** (x − mean) / √(variance + ε) over some axes, in f32. */
-function normalized(x: Tensor, axes: readonly number[], epsilon: number): Tensor {
-  const wide = x.cast('f32')
-  const centered = wide.sub(wide.mean(axes, true))
-  return centered.mul(centered.square().mean(axes, true).add(epsilon).rsqrt())
-}
+import { ones, zeros } from './source.ts'
 
 /** A number for each channel, to be broadcast to a tensor with its channels on `axis`. */
 const perChannel = (numbers: Tensor, axis: number, rank: number): Tensor =>
@@ -32,12 +26,13 @@ function scaled(op: string, x: Tensor, axis: number, gamma?: Tensor, beta?: Tens
  */
 export function groupNorm(x: Tensor, groups: number, gamma?: Tensor, beta?: Tensor, epsilon = 1e-5): Tensor {
   floatOf(x.dtype, 'groupNorm')
-  const [batch, channels, ...places] = x.shape
+  const [batch, channels] = x.shape
   if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0)
     throw new UserError(`groupNorm: ${groups} groups do not divide the channels of ${showSpec(x)}`)
-  const grouped = x.reshape([batch, groups, channels / groups, ...places])
-  const axes = grouped.shape.map((_, axis) => axis).slice(2)
-  return scaled('groupNorm', normalized(grouped, axes, epsilon).reshape(x.shape), 1, gamma, beta).cast(x.dtype)
+  // A layer norm, of which each group is a row.
+  const width = x.size / (batch * groups)
+  const rows = x.reshape([batch * groups, width]).layerNorm(ones([width]), zeros([width]), epsilon)
+  return scaled('groupNorm', rows.reshape(x.shape), 1, gamma, beta).cast(x.dtype)
 }
 
 /** Of each channel, f32 [channels]. */

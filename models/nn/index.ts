@@ -1,6 +1,10 @@
 // `tilegrad/nn`: what models are built of.
 export {
   BatchNorm,
+  Conv1d,
+  Conv2d,
+  ConvTranspose1d,
+  ConvTranspose2d,
   Dropout,
   Embedding,
   GroupNorm,
@@ -16,6 +20,8 @@ export {
   inContext,
   loraScale,
   type BatchNormOptions,
+  type ConvLayerOptions,
+  type ConvTransposeLayerOptions,
   type EmbeddingOptions,
   type ForwardContext,
   type Initial,

@@ -1,7 +1,6 @@
 // Layers that normalise. Their parameters stay in f32.
-import { ones, zeros } from '../../engine/index.ts'
+import { type BatchStatistics, batchNorm, batchStatistics, groupNorm } from '../../engine/index.ts'
 import { UserError } from '../../engine/errors.ts'
-import { sizeOf } from '../../engine/shape.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Module } from './module.ts'
@@ -52,15 +51,9 @@ export class RMSNorm extends Module {
 
   /** [..., width] to the same shape and dtype. */
   forward(x: Tensor): Tensor {
-    const wide = x.cast('f32')
-    const scale = wide.square().mean(-1, true).add(this.epsilon).rsqrt()
-    return wide.mul(scale).mul(this.weight.tensor).cast(x.dtype)
+    return x.rmsNorm(this.weight.tensor, this.epsilon)
   }
 }
-
-/** A value per channel, as it is broadcast to [batch, channels, ...]. */
-const perChannel = (value: Tensor, { rank }: Tensor): Tensor =>
-  value.reshape([value.size, ...Array.from({ length: rank - 2 }, () => 1)])
 
 /** Throws a UserError unless x is [batch, channels, ...]. */
 function needChannels(module: Module, x: Tensor, channels: number): void {
@@ -91,11 +84,7 @@ export class GroupNorm extends Module {
   /** [batch, channels, ...] to the same. */
   forward(x: Tensor): Tensor {
     needChannels(this, x, this.weight.size)
-    const width = x.size / (x.shape[0] * this.groups)
-    const rows = x.reshape([x.shape[0] * this.groups, width])
-    const normed = rows.layerNorm(ones([width]), zeros([width]), this.epsilon).reshape(x.shape)
-    const [weight, bias] = [this.weight, this.bias].map(({ tensor }) => perChannel(tensor, x))
-    return normed.mul(weight).add(bias).cast(x.dtype)
+    return groupNorm(x, this.groups, this.weight.tensor, this.bias.tensor, this.epsilon)
   }
 }
 
@@ -133,23 +122,22 @@ export class BatchNorm extends Module {
   /** [batch, channels, ...] to the same. */
   forward(x: Tensor, { training }: ForwardContext = currentContext()): Tensor {
     needChannels(this, x, this.weight.size)
-    const wide = x.cast('f32')
-    const [mean, variance] = training ? this.#measured(wide) : [this.runningMean.tensor, this.runningVariance.tensor]
-    const scale = variance.add(this.epsilon).rsqrt().mul(this.weight.tensor)
-    const centred = wide.sub(perChannel(mean, x))
-    return centred.mul(perChannel(scale, x)).add(perChannel(this.bias.tensor, x)).cast(x.dtype)
+    const running = { mean: this.runningMean.tensor, variance: this.runningVariance.tensor }
+    return batchNorm(x, training ? this.#measured(x) : running, {
+      gamma: this.weight.tensor,
+      beta: this.bias.tensor,
+      epsilon: this.epsilon,
+    })
   }
 
-  /** Mean and variance of a batch, each [channels], which the running ones take in. */
-  #measured(x: Tensor): [mean: Tensor, variance: Tensor] {
-    const axes = x.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]))
-    const mean = x.mean(axes)
-    const variance = x.sub(perChannel(mean, x)).square().mean(axes)
-    const count = sizeOf(axes.map(axis => x.shape[axis]))
+  /** The statistics of a batch, which the running ones take in. */
+  #measured(x: Tensor): BatchStatistics {
+    const statistics = batchStatistics(x)
+    const count = x.size / x.shape[1]
     // The running variance is an estimate for all data, as in PyTorch.
-    follow(this.runningMean, mean, this.momentum)
-    follow(this.runningVariance, variance.mul(count / Math.max(1, count - 1)), this.momentum)
-    return [mean, variance]
+    follow(this.runningMean, statistics.mean, this.momentum)
+    follow(this.runningVariance, statistics.variance.mul(count / Math.max(1, count - 1)), this.momentum)
+    return statistics
   }
 }
 

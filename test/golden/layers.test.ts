@@ -1,9 +1,13 @@
 // Layers against torch.nn: the cases of golden/layers, with outputs, gradients, and what is kept between batches.
 import { readFile } from 'node:fs/promises'
 import { afterAll, expect, test } from 'vitest'
-import { type Tensor, compile, currentDevice, grad, scalar, tensor } from '../../engine/node/index.ts'
+import { type Tensor, compile, currentDevice, grad, maxPool2d, scalar, tensor } from '../../engine/node/index.ts'
 import {
   BatchNorm,
+  Conv1d,
+  Conv2d,
+  ConvTranspose1d,
+  ConvTranspose2d,
   GroupNorm,
   LayerNorm,
   Linear,
@@ -41,6 +45,22 @@ const made: Readonly<Record<string, readonly [module: Made, ...shape: number[]]>
   'BatchNorm of rows': [new BatchNorm(3), 5, 3],
   'BatchNorm of images': [new BatchNorm(2, { momentum: 0.3 }), 3, 2, 2, 2],
   Sequential: [new Sequential(new Linear(3, 4), x => x.relu(), new Linear(4, 2, { bias: false })), 5, 3],
+  Conv1d: [new Conv1d(2, 3, 3, { padding: 1 }), 2, 2, 5],
+  Conv2d: [new Conv2d(4, 6, [3, 2], { stride: 2, padding: 1, groups: 2 }), 2, 4, 5, 4],
+  ConvTranspose1d: [new ConvTranspose1d(3, 2, 4, { stride: 2, bias: false }), 2, 3, 4],
+  ConvTranspose2d: [new ConvTranspose2d(3, 4, 3, { stride: 2, outputPadding: 1 }), 1, 3, 3, 2],
+  'a small CNN': [
+    new Sequential(
+      new Conv2d(1, 4, 3, { padding: 1 }),
+      new BatchNorm(4),
+      x => x.relu(),
+      x => maxPool2d(x, 2),
+      new Conv2d(4, 3, 3, { stride: 2, bias: false }),
+      x => x.reshape([x.shape[0], 3]),
+      new Linear(3, 2),
+    ),
+    ...[3, 1, 6, 7],
+  ],
 }
 
 const expected = JSON.parse(await readFile(new URL('layers/expected.json', import.meta.url), 'utf8')) as Expected

@@ -44,5 +44,12 @@ write(beside(__file__, "expected.json"), {
         "BatchNorm of rows": case("BatchNorm of rows", nn.BatchNorm1d(3), 5, 3),
         "BatchNorm of images": case("BatchNorm of images", nn.BatchNorm2d(2, momentum=0.3), 3, 2, 2, 2),
         "Sequential": case("Sequential", nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2, bias=False)), 5, 3),
+        "Conv1d": case("Conv1d", nn.Conv1d(2, 3, 3, padding=1), 2, 2, 5),
+        "Conv2d": case("Conv2d", nn.Conv2d(4, 6, (3, 2), stride=2, padding=1, groups=2), 2, 4, 5, 4),
+        "ConvTranspose1d": case("ConvTranspose1d", nn.ConvTranspose1d(3, 2, 4, stride=2, bias=False), 2, 3, 4),
+        "ConvTranspose2d": case("ConvTranspose2d", nn.ConvTranspose2d(3, 4, 3, stride=2, output_padding=1), 1, 3, 3, 2),
+        "a small CNN": case("a small CNN", nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(4, 3, 3, stride=2, bias=False), nn.Flatten(), nn.Linear(3, 2)), 3, 1, 6, 7),
     },
 })
