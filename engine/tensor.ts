@@ -6,6 +6,7 @@ import { findOp, makeNode, specOf } from './graph.ts'
 import type { NoAttributes, OpAttributes, OpName, PlainOpName, Value } from './graph.ts'
 import { needRepresentable } from './numbers.ts'
 import { completeShape, normalizeAxes, showSpec, sizeOf } from './shape.ts'
+import { SHOWN_WHOLE, showTensor } from './show.ts'
 
 /** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
 export type TensorData = Float32Array | Int32Array | Uint32Array
@@ -53,6 +54,8 @@ export interface Evaluator {
   read(value: Value): Promise<TensorData>
   /** Frees the memory of a source. Throws a UserError if the tensor doesn't own it. */
   release(value: Value): void
+  /** The elements of what comes from the host; undefined for what a device computes. */
+  atHand(value: Value): ArrayLike<number> | undefined
 }
 let evaluator: Evaluator | undefined
 export function setEvaluator(next: Evaluator): void {
@@ -64,6 +67,8 @@ export class Tensor {
   readonly #value: Value
   readonly #owns: boolean
   #isDisposed = false
+  /** What was read, if that is little: for its text. */
+  #read: TensorData | undefined
 
   /** `owns`: disposing of this tensor frees the memory of its value. Other handles on a value don't affect it. */
   constructor(value: Value, owns = false) {
@@ -95,7 +100,10 @@ export class Tensor {
   /** Computes the value and copies its elements to the host, row-major. Throws a UserError without a device. */
   async data(): Promise<TensorData> {
     if (!evaluator) throw new UserError('no runtime is loaded: import from tilegrad, not from one of its modules')
-    return evaluator.read(this.value)
+    const data = await evaluator.read(this.value)
+    // A copy, since the caller may change the array.
+    if (data.length <= SHOWN_WHOLE) this.#read ??= data.slice()
+    return data
   }
 
   /** The only element of a tensor of size 1. Throws a UserError on any other size. */
@@ -114,6 +122,16 @@ export class Tensor {
     if (this.#isDisposed) return
     if (this.#owns) evaluator?.release(this.#value)
     this.#isDisposed = true
+  }
+
+  /**
+   * Dtype, shape and, where they are at hand, the elements: of numbers from the host, of views of them, and of up to 1000
+   * elements that `data` has read from this tensor. Of long axes of larger tensors the first and last three.
+   */
+  toString(): string {
+    const spec = specOf(this.#value)
+    if (this.#isDisposed) return `${showSpec(spec)}, disposed of`
+    return showTensor(spec, this.#read ?? evaluator?.atHand(this.#value))
   }
 
   /**
@@ -426,6 +444,13 @@ export function lift(name: string, operand: Operand, dtype: DType): Tensor {
   needRepresentable(operand, dtype, `${name}: `)
   return apply('scalar', [], { number: operand, dtype })
 }
+
+// What console.log prints under Node.
+Object.defineProperty(Tensor.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value(this: Tensor): string {
+    return this.toString()
+  },
+})
 
 /** Adds methods that the class declares; the files of ops do so. */
 export function defineMethods<M extends Partial<Tensor>>(methods: M & ThisType<Tensor>): void {

@@ -1,0 +1,20 @@
+// Elements that are known without a device.
+import { type Value, specOf } from './graph.ts'
+import { payloadOf } from './ops/source.ts'
+import { sizeOf } from './shape.ts'
+
+/** Views of more elements are not worth a copy. */
+const MOST_COPIED = 2 ** 16
+
+/** The elements of numbers from the host and of views of them; undefined for all that a device computes. */
+export function elementsAtHand({ node, index }: Value): ArrayLike<number> | undefined {
+  const { op, attributes, inputs, outputs } = node
+  if (op.kind === 'source') {
+    const payload = payloadOf(node)
+    return payload.kind === 'constant' ? payload.data : undefined
+  }
+  if (op.kind === 'elementwise' && op.number) return [op.number.of(attributes)]
+  if (op.kind !== 'view' || sizeOf(outputs[index].shape) > MOST_COPIED) return undefined
+  const from = elementsAtHand(inputs[0])
+  return from && op.reference([Float64Array.from(from)], { inputs: [specOf(inputs[0])], outputs }, attributes)[index]
+}
