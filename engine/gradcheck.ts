@@ -3,7 +3,7 @@
 // differences, which checks both. Derivatives are directional, so that a few evaluations suffice for any size (as in
 // JAX's check_grads).
 import { type DType, type Spec, isFloat } from '../shaders/kernel.ts'
-import { uniform01 } from '../shaders/random.ts'
+import { uniform01, uniforms01 } from '../shaders/random.ts'
 import { grad } from './autodiff.ts'
 import { UserError } from './errors.ts'
 import { readAll } from './evaluate.ts'
@@ -371,8 +371,10 @@ function noise(
   stream: number,
   shape: (u: number, v: number) => number,
 ): Float32Array<ArrayBuffer> {
-  const uniform = (i: number, step: number): number => uniform01(i, stream, step, seed)
-  return Float32Array.from({ length: count }, (_, i) => shape(uniform(i, 0), uniform(i, 1)))
+  const [u, v] = [0, 1].map(step => uniforms01(count, stream, step, seed))
+  const numbers = new Float32Array(count)
+  for (let i = 0; i < count; i++) numbers[i] = shape(u[i], v[i])
+  return numbers
 }
 
 const signOf = (u: number): number => (u < 0.5 ? -1 : 1)

@@ -46,8 +46,10 @@ function evaluate(node: Node, known: ReadonlyMap<Node, Float64Array[]>): Float64
   const inputs = node.inputs.map(value => resultOf(value, known))
   if (op.kind !== 'elementwise') return op.reference(inputs, specs, attributes)
   const [{ shape, dtype }] = outputs
-  const spread = inputs.map((data, i) => readThrough(data, broadcastView(contiguousView(specs.inputs[i]), shape)))
   const result = new Float64Array(sizeOf(shape))
+  const spread = inputs.map((data, i) =>
+    data.length === result.length ? data : readThrough(data, broadcastView(contiguousView(specs.inputs[i]), shape)),
+  )
   const args = new Array<number>(inputs.length)
   const dtypes = specs.inputs.map(spec => spec.dtype)
   for (let i = 0; i < result.length; i++) {

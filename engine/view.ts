@@ -107,5 +107,9 @@ export function offsetsOf({ shape, strides, offset }: View): Uint32Array {
 
 /** Copies what a view reads of an array into a contiguous one. */
 export function readThrough(data: Float64Array, view: View): Float64Array {
-  return Float64Array.from(offsetsOf(view), at => data[at])
+  const offsets = offsetsOf(view)
+  const read = new Float64Array(offsets.length)
+  // `Float64Array.from` with a function takes fifty times as long.
+  for (let i = 0; i < read.length; i++) read[i] = data[offsets[i]]
+  return read
 }

@@ -74,8 +74,12 @@ type Words = readonly [number, number, number, number]
 
 /** One Threefry4x32 block: four 32-bit words from a counter and a key of four each, by `rounds` rounds. */
 export function threefry4x32(counter: Words, key: Words, rounds: number): [number, number, number, number] {
-  const keys = [...key, key.reduce((a, b) => a ^ b, PARITY)]
-  let [x, y, z, w] = counter.map((word, i) => (word + key[i]) | 0)
+  const [k0, k1, k2, k3] = key
+  const keys = [k0, k1, k2, k3, PARITY ^ k0 ^ k1 ^ k2 ^ k3]
+  let x = (counter[0] + k0) | 0
+  let y = (counter[1] + k1) | 0
+  let z = (counter[2] + k2) | 0
+  let w = (counter[3] + k3) | 0
   for (let r = 0; r < rounds; r++) {
     const [left, right] = ROTATIONS[r % ROTATIONS.length]
     if (r % 2 === 0) {
@@ -111,6 +115,16 @@ export function randomWord(index: number, stream: number, step: number, seed: nu
 /** A number in [0, 1) with 24 random bits, of the word of these. */
 export function uniform01(index: number, stream: number, step: number, seed: number): number {
   return (randomWord(index, stream, step, seed) >>> 8) * 2 ** -24
+}
+
+/** The numbers that `uniform01` gives for the indices from 0 on, with one block for each four. */
+export function uniforms01(count: number, stream: number, step: number, seed: number): Float64Array {
+  const numbers = new Float64Array(count)
+  for (let first = 0; first < count; first += 4) {
+    const words = threefry4x32([first >>> 2, stream, step, 0], [seed, KEY_TAG, 0, 0], ROUNDS)
+    for (let i = first; i < Math.min(first + 4, count); i++) numbers[i] = (words[i & 3] >>> 8) * 2 ** -24
+  }
+  return numbers
 }
 
 /** What dropout at `rate` in [0, 1) drops: an element whose word is below this, which one in 1/rate is. */

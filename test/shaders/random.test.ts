@@ -2,7 +2,15 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { output } from '../../shaders/kernel.ts'
 import { packed } from '../../shaders/wgsl.ts'
-import { droppedBelow, normals, randomWgsl, randomWord, threefry4x32, uniform01 } from '../../shaders/random.ts'
+import {
+  droppedBelow,
+  normals,
+  randomWgsl,
+  randomWord,
+  threefry4x32,
+  uniform01,
+  uniforms01,
+} from '../../shaders/random.ts'
 import { type TestDevice, openTestDevice, runLowering } from '../support/launch.ts'
 
 let bench: TestDevice
@@ -89,6 +97,11 @@ test('numbers stay in [0, 1), fill 24 bits, and change with every argument', () 
   for (const other of [draw(1, 0, 0), draw(0, 1, 0), draw(0, 0, 1)]) {
     expect(other.filter((u, i) => u === base[i]).length).toBe(0)
   }
+})
+
+test('many numbers at once are those of one at a time', () => {
+  for (const count of [0, 1, 4, 7, 64])
+    expect([...uniforms01(count, 3, 1, 7)]).toEqual(Array.from({ length: count }, (_, i) => uniform01(i, 3, 1, 7)))
 })
 
 test('uniform and normal numbers have the moments of their distributions', () => {
