@@ -61,7 +61,7 @@ async function check(
   exhaustive: boolean,
 ): Promise<string[]> {
   const reports = onHost(drawn)
-  for await (const report of onDevice(of, drawn, number, explorer, exhaustive)) reports.push(report)
+  for await (const report of onDevice(of, drawn, number, explorer, exhaustive)) reports.push(report())
   for (const { errors } of reports) {
     for (const [net, error] of Object.entries(errors)) row.worst[net] = Math.max(row.worst[net] ?? 0, error)
   }

@@ -74,7 +74,10 @@ function productOfSizes(m: number, k: number, n: number, dtype: FloatType): Prod
 }
 
 /** Every config of matmul that the adapter can run at all. */
-export function matmulConfigs(traits: Traits): MatmulConfig[] {
+export function matmulConfigs(traits: Traits): readonly MatmulConfig[] {
+  const key = JSON.stringify(traits)
+  const known = knownConfigs.get(key)
+  if (known) return known
   const found = new Map<string, MatmulConfig>()
   const products = (['f32', ...(traits.f16 ? (['f16'] as const) : [])] as const).flatMap(dtype =>
     [
@@ -93,8 +96,12 @@ export function matmulConfigs(traits: Traits): MatmulConfig[] {
         found.set(configName(config), config)
     }
   }
-  return [...found.values()]
+  const configs = [...found.values()]
+  knownConfigs.set(key, configs)
+  return configs
 }
+
+const knownConfigs = new Map<string, readonly MatmulConfig[]>()
 
 /**
  * Everything that matmul may choose for the tuner's question: every config, with K in slices and transposed as far as
@@ -114,7 +121,7 @@ export function matmulWays({ sizes, options }: Question, traits: Traits): Matmul
   }
   // First those that few problems allow.
   return matmulConfigs(traits)
-    .sort((a, b) => Number(b.kernel === 'matrix') - Number(a.kernel === 'matrix'))
+    .toSorted((a, b) => Number(b.kernel === 'matrix') - Number(a.kernel === 'matrix'))
     .flatMap(ways)
 }
 

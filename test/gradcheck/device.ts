@@ -23,7 +23,7 @@ export function describeOnDevice(cases: readonly OpCase[], kernels?: RegExp): vo
       test(of.name, { timeout: 600_000 }, async () => {
         let number = 0
         await holds(of, device.traits.f16, async drawn => {
-          for await (const report of onDevice(of, drawn, number++, explorer)) expectMet(of, drawn, [report])
+          for await (const report of onDevice(of, drawn, number++, explorer)) expectMet(of, drawn, [report()])
           if (drawn.half) halves++
         })
         done.add(of)

@@ -29,6 +29,15 @@ export class Explorer {
   /** `kernel: config` of the last run. */
   readonly last = new Set<string>()
 
+  /** An explorer that chooses from here on as this one does. */
+  copy(): Explorer {
+    const copy = new Explorer()
+    for (const [key, times] of this.#times) copy.#times.set(key, times)
+    for (const config of this.ran) copy.ran.add(config)
+    copy.#run = this.#run
+    return copy
+  }
+
   /** How often the last run's kernels asked. */
   get choices(): number {
     return [...this.#asks.values()].reduce((sum, n) => sum + n, 0)

@@ -65,7 +65,7 @@ export function onHost(drawn: Drawn): GradientCheckReport[] {
 /**
  * Nets 2 and 3 of a case's draw, in one form, with the kernels that the engine would choose; then net 2 again with
  * those that ran least often so far, by turns those of the adapter and those of its other guise. `exhaustive`: with all
- * of them. Gives a report at a time.
+ * of them. Gives a report at a time, which is made when it is asked for.
  */
 export async function* onDevice(
   of: OpCase,
@@ -73,16 +73,19 @@ export async function* onDevice(
   number: number,
   explorer: Explorer,
   exhaustive = false,
-): AsyncGenerator<GradientCheckReport> {
+): AsyncGenerator<() => GradientCheckReport> {
   const form = formOf(drawn)
   const first = planned(drawn, form, [2, 3])
-  yield marked(form, first.judge(await explorer.run('engine', () => readAll(first.reads))))
+  const data = await explorer.run('engine', () => readAll(first.reads))
+  yield () => marked(form, first.judge(data))
   // An op without choices may still do otherwise in the other guise: its reductions do.
   const alone = explorer.choices === 0
   const check = planned(drawn, form, [2])
   const read = (): Promise<TensorData[]> => readAll(check.reads)
-  const judge = ({ way, result }: Run<TensorData[]>): GradientCheckReport =>
-    marked(`${form}, ${way}`, check.judge(result))
+  const judge =
+    ({ way, result }: Run<TensorData[]>) =>
+    (): GradientCheckReport =>
+      marked(`${form}, ${way}`, check.judge(result))
   if (exhaustive) {
     for await (const run of inEveryWay(read, explorer)) yield judge(run)
   } else if (alone) {

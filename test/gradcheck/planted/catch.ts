@@ -8,7 +8,7 @@ import type { Drawn, OpCase } from '../draw.ts'
 import { Explorer } from '../explore.ts'
 import { RUNS, onDevice, onHost } from '../run.ts'
 import { wrongKernels } from './kernels.ts'
-import type { Plant } from './plant.ts'
+import { type Plant, withoutKernels } from './plant.ts'
 import { wrongRules } from './rules.ts'
 
 export { wrongKernels, wrongRules }
@@ -30,23 +30,58 @@ export type Outcome =
   | { readonly kind: 'hidden'; readonly plant: Plant; readonly why: string }
   | { readonly kind: 'slipped through'; readonly plant: Plant; readonly why: string }
 
+/** A draw of a case, and its number. */
+interface Asked {
+  readonly of: OpCase
+  readonly drawn: Drawn
+  readonly number: number
+}
+
 /**
  * Everything that is asked of a draw, until something misses or there are `most` reports: all of net 1, then the
- * device, report by report.
+ * device, report by report. If `chosen` has numbers of the device's reports, only those are given.
  */
 async function reportsOf(
-  of: OpCase,
-  drawn: Drawn,
-  number: number,
+  { of, drawn, number }: Asked,
+  device: Device,
   explorer: Explorer,
+  chosen?: ReadonlySet<number>,
   most = Infinity,
 ): Promise<GradientCheckReport[]> {
   const reports = onHost(drawn)
-  for await (const report of onDevice(of, drawn, number, explorer)) {
-    reports.push(report)
-    if (reports.length >= most || reports.some(({ ok }) => !ok)) break
+  const asking = onDevice(of, drawn, number, explorer)
+  for (let count = 0; reports.length < most && reports.every(({ ok }) => ok); count++) {
+    const isChosen = chosen?.has(count) ?? true
+    // The others still choose kernels, so that those of the next are what they would be.
+    const putBack = isChosen ? undefined : withoutKernels(device)
+    const { done, value } = await asking.next().finally(putBack)
+    if (done) break
+    if (isChosen) reports.push(value())
   }
   return reports
+}
+
+/**
+ * Numbers of the device's reports on a draw for which a mistake in shaders changes any. Compiling is most of what a
+ * report costs, so no shader is compiled for this.
+ */
+async function reportsWith(
+  plant: Plant,
+  { of, drawn, number }: Asked,
+  device: Device,
+  explorer: Explorer,
+): Promise<Set<number>> {
+  const changed = new Set<number>()
+  let count = 0
+  const putBack = withoutKernels(device)
+  const takeBack = plant.make(device, () => changed.add(count))
+  try {
+    for await (const _ of onDevice(of, drawn, number, explorer)) count++
+  } finally {
+    takeBack()
+    putBack()
+  }
+  return changed
 }
 
 export function caseOf({ name, of }: Plant): OpCase {
@@ -60,16 +95,20 @@ export async function sow(plant: Plant, device: Device): Promise<Outcome> {
   const why = plant.hidden?.(device)
   if (why) return { kind: 'hidden', plant, why }
   const of = caseOf(plant)
-  const explorers = [new Explorer(), new Explorer()]
+  const explorer = new Explorer()
   const draws = fc.sample(of.draws(device.traits.f16), { numRuns: RUNS, seed: SEED })
   let times = 0
   for (const [number, drawn] of draws.entries()) {
+    const asked = { of, drawn, number }
+    const before = explorer.copy()
+    const chosen = plant.rewrite && (await reportsWith(plant, asked, device, explorer))
+    if (chosen?.size === 0) continue
     const takeBack = plant.make(device, () => {
       times++
     })
     let reports: GradientCheckReport[]
     try {
-      reports = await reportsOf(of, drawn, number, explorers[0])
+      reports = await reportsOf(asked, device, chosen ? before.copy() : explorer, chosen)
     } catch (error) {
       // An exception is not a report of a net.
       return {
@@ -83,7 +122,7 @@ export async function sow(plant: Plant, device: Device): Promise<Outcome> {
     if (reports.every(({ ok }) => ok)) continue
     if (times === 0) break
     // The same questions again, and no more: what else the draw could ask is asked in device-*.test.ts.
-    const control = (await reportsOf(of, drawn, number, explorers[1], reports.length)).flatMap(({ misses }) => misses)
+    const control = (await reportsOf(asked, device, before, chosen, reports.length)).flatMap(({ misses }) => misses)
     return {
       kind: 'caught',
       plant,
