@@ -52,6 +52,7 @@ export default {
     nav: [
       page('Quick start', '/start/node'),
       page('Guide', '/guide/tensors'),
+      page('Examples', '/examples'),
       page('Reference', '/reference/'),
     ],
     sidebar: {
@@ -76,9 +77,12 @@ export default {
             page('Your own data', '/guide/data'),
             page('LoRA', '/guide/lora'),
             page('Your own op and kernel', '/guide/op'),
+            page('Performance', '/guide/performance'),
+            page('Coming from PyTorch', '/guide/pytorch'),
+            page('Compared with its peers', '/guide/peers'),
           ],
         },
-        { text: 'More', items: [page('Reference', '/reference/')] },
+        { text: 'More', items: [page('Examples', '/examples'), page('Reference', '/reference/')] },
       ],
     },
   },

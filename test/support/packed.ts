@@ -1,7 +1,7 @@
 // The package as npm packs it, in an empty project with only what npm installs beside it.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { x as extract } from 'tar'
@@ -93,7 +93,9 @@ export class PackedProject {
 
   /** Runs Node in the project. */
   run(...args: readonly string[]): Ended {
-    const env = { ...process.env, XDG_CACHE_HOME: this.cache }
+    const { XDG_CACHE_HOME = join(homedir(), '.cache'), MESA_SHADER_CACHE_DIR = XDG_CACHE_HOME } = process.env
+    // Its own cache, but for what the driver has compiled.
+    const env = { ...process.env, XDG_CACHE_HOME: this.cache, MESA_SHADER_CACHE_DIR }
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: this.path, env, encoding: 'utf8' })
     return { status, stdout, stderr }
   }

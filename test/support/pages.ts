@@ -163,3 +163,7 @@ export function notLoadable(folder: string, imports: ImportMap): string[] {
   }
   return missing
 }
+
+/** Lines of a program without comments and blank lines, in TypeScript or Python. */
+export const linesOf = (code: string): number =>
+  code.split('\n').filter(line => !/^\s*($|\/\/|#|\/?\*)/.test(line)).length
