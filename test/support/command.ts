@@ -19,6 +19,9 @@ export interface Workplace {
   remove(): Promise<void>
 }
 
+/** A change of a workplace's model for tests whose commands each compile all kernels: a few of the largest less. */
+export const NO_ATTENTION_DROPOUT = { attention_probs_dropout_prob: 0 }
+
 /** Makes a workplace; `changes` go into the model's config.json. */
 export async function makeWorkplace(name: string, changes: Readonly<Record<string, unknown>> = {}): Promise<Workplace> {
   const root = await mkdtemp(join(tmpdir(), `tilegrad-${name}-`))

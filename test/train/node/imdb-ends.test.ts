@@ -14,7 +14,7 @@ import { classesTask } from '../../../train/tasks/classes.ts'
 import { settle } from '../../../train/node/jobs/settle.ts'
 import { parseOptions } from '../../../train/node/cli/options.ts'
 import { EvaluationStep } from '../../../train/steps.ts'
-import { type Workplace, makeWorkplace, refusal, resultOf } from '../../support/command.ts'
+import { NO_ATTENTION_DROPOUT, type Workplace, makeWorkplace, refusal, resultOf } from '../../support/command.ts'
 import { FIRST, interrupted, losing, preloaded } from '../../support/interrupted.ts'
 import { loadReviews } from '../../support/reviews.ts'
 import { imdb, startImdb } from '../../support/tiny.ts'
@@ -22,7 +22,7 @@ import { collate } from '../../support/training.ts'
 
 let place: Workplace
 beforeAll(async () => {
-  place = await makeWorkplace('ends')
+  place = await makeWorkplace('ends', NO_ATTENTION_DROPOUT)
 })
 afterAll(async () => {
   await place.remove()

@@ -2,7 +2,7 @@
 // trials, 4 workers and 20 kills, is `npm run stress:sweep`.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chaos } from '../../../../support/chaos.ts'
-import { type Workplace, makeWorkplace } from '../../../../support/command.ts'
+import { NO_ATTENTION_DROPOUT, type Workplace, makeWorkplace } from '../../../../support/command.ts'
 import { whyNoPostgres } from '../../../../support/postgres.ts'
 import { bitsOf } from '../../../../support/sweeps.ts'
 
@@ -11,7 +11,7 @@ const missing = whyNoPostgres()
 describe.skipIf(missing !== undefined)(`a sweep on PostgreSQL${missing === undefined ? '' : ` (${missing})`}`, () => {
   let place: Workplace
   beforeAll(async () => {
-    place = await makeWorkplace('chaos')
+    place = await makeWorkplace('chaos', NO_ATTENTION_DROPOUT)
   })
   afterAll(() => place.remove())
 

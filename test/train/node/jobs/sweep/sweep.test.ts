@@ -9,7 +9,7 @@ import { UserError } from '../../../../../engine/errors.ts'
 import { sweep } from '../../../../../train/node/cli/sweep.ts'
 import { worker } from '../../../../../train/node/cli/worker.ts'
 import { openPlace, sweepsOf } from '../../../../../train/node/jobs/sweep/status.ts'
-import { makeWorkplace, resultOf, type Workplace } from '../../../../support/command.ts'
+import { NO_ATTENTION_DROPOUT, makeWorkplace, resultOf, type Workplace } from '../../../../support/command.ts'
 import { bitsOf, trialOptions, trialsOf } from '../../../../support/sweeps.ts'
 import { type Running, startTilegrad, tilegrad } from '../../../../support/tiny.ts'
 
@@ -17,7 +17,7 @@ let place: Workplace
 let cwd: string
 
 beforeAll(async () => {
-  place = await makeWorkplace('sweep')
+  place = await makeWorkplace('sweep', NO_ATTENTION_DROPOUT)
   cwd = await place.folder()
   const { 'lora-targets': shared, 'no-report': noReport, ...options } = trialOptions(place)
   // Two rates, and a setting that fails: no module is called so.

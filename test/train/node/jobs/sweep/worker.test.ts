@@ -11,7 +11,7 @@ import type { Plan } from '../../../../../train/node/jobs/sweep/plan.ts'
 import { SweepStore, type TrialRecord } from '../../../../../train/node/jobs/sweep/store.ts'
 import { TIMES, type Times } from '../../../../../train/node/jobs/sweep/times.ts'
 import { Worker } from '../../../../../train/node/jobs/sweep/worker.ts'
-import { type Workplace, makeWorkplace } from '../../../../support/command.ts'
+import { NO_ATTENTION_DROPOUT, type Workplace, makeWorkplace } from '../../../../support/command.ts'
 import { bitsOf, trialOptions } from '../../../../support/sweeps.ts'
 
 let place: Workplace
@@ -20,7 +20,7 @@ let database: PatientDatabase
 let store: SweepStore
 
 beforeAll(async () => {
-  place = await makeWorkplace('worker')
+  place = await makeWorkplace('worker', NO_ATTENTION_DROPOUT)
   folder = join(await place.folder(), 'sweep')
   await mkdir(folder)
   database = patiently(await serveFolder(folder))
