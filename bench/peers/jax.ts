@@ -39,7 +39,7 @@ class Problems {
   }
 
   async load(problem: Problem): Promise<Loaded> {
-    const { jit, nn, numpy: np } = this.#jax
+    const { jit, lax, nn, numpy: np } = this.#jax
     switch (problem.kind) {
       case 'matmul': {
         const { m, k, n } = problem
@@ -65,6 +65,40 @@ class Problems {
           jit((x: Tensor) => this.#gelu(x)),
           await this.#resident({ x: [problem.rows, problem.columns] }),
         )
+      case 'argmax':
+        return this.#single(
+          jit((x: Tensor) => np.argmax(x, -1).astype(np.float32)),
+          await this.#resident({ x: [problem.rows, problem.columns] }),
+        )
+      case 'cumsum':
+        return this.#single(
+          jit((x: Tensor) => np.cumsum(x, -1)),
+          await this.#resident({ x: [problem.rows, problem.columns] }),
+        )
+      case 'top k':
+        return this.#single(
+          jit((x: Tensor) => {
+            const [values, indices] = lax.topK(x, problem.k, -1)
+            indices.dispose()
+            return values
+          }),
+          await this.#resident({ x: [problem.rows, problem.columns] }),
+        )
+      case 'conv2d': {
+        const { batch, channels, outputs, size, kernel, backward } = problem
+        const held = await this.#resident({
+          x: [batch, channels, size, size],
+          w: [outputs, channels, kernel, kernel],
+        })
+        return this.#withGradients(['x', 'w'], held, (x, w) => lax.conv(x, w, [1, 1], 'SAME'), backward)
+      }
+      case 'causal attention': {
+        const { batch, sequence, heads, headSize, backward } = problem
+        const shape = [batch, sequence, heads, headSize]
+        const held = await this.#resident({ q: shape, k: shape, v: shape })
+        const attend = (q: Tensor, k: Tensor, v: Tensor): Tensor => nn.dotProductAttention(q, k, v, { isCausal: true })
+        return this.#withGradients(['q', 'k', 'v'], held, attend, backward)
+      }
       case 'eager':
         return this.#eager(problem)
       case 'encoder layer':
@@ -91,6 +125,38 @@ class Problems {
       dispose() {
         for (const one of held) one.dispose()
         fn.dispose()
+      },
+    }
+  }
+
+  /** y, or the gradients of Σ y² by what it depends on. */
+  #withGradients(
+    names: readonly string[],
+    held: readonly Tensor[],
+    fn: (...args: Tensor[]) => Tensor,
+    backward: boolean,
+  ): Loaded {
+    const { jit, grad, numpy: np, blockUntilReady } = this.#jax
+    if (!backward) return this.#single(jit(fn), held)
+    const argnums = names.map((_, i) => i)
+    const gradients = jit(grad((...args: Tensor[]) => np.square(fn(...args)).sum(), { argnums }))
+    const read = async (): Promise<Float32Array[]> => {
+      const found = gradients(...held.map(one => one.ref))
+      // Arrays are lazy: what nobody waits for is not computed.
+      await blockUntilReady(found)
+      return Promise.all(found.map(async gradient => floats(await gradient.data())))
+    }
+    return {
+      async run() {
+        await read()
+      },
+      async answers() {
+        const found = await read()
+        return Object.fromEntries(names.map((name, i) => [`d${name}`, found[i]]))
+      },
+      dispose() {
+        for (const one of held) one.dispose()
+        gradients.dispose()
       },
     }
   }

@@ -1,5 +1,15 @@
 // The problems in tilegrad.
-import { compile, grad, openDevice, scalar, useDevice, variable, type Variable } from '../../engine/index.ts'
+import {
+  attention,
+  compile,
+  conv2d,
+  grad,
+  openDevice,
+  scalar,
+  useDevice,
+  variable,
+  type Variable,
+} from '../../engine/index.ts'
 import { openAdapter } from '../../engine/node/adapters.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { BertEncoder } from '../../models/bert.ts'
@@ -47,6 +57,30 @@ async function load(problem: Problem): Promise<Loaded> {
       const x = await resident('x', [problem.rows, problem.columns])
       return single([x], () => x.tensor.gelu())
     }
+    case 'argmax': {
+      const x = await resident('x', [problem.rows, problem.columns])
+      return single([x], () => x.tensor.argmax(1).cast('f32'))
+    }
+    case 'cumsum': {
+      const x = await resident('x', [problem.rows, problem.columns])
+      return single([x], () => x.tensor.cumsum(1))
+    }
+    case 'top k': {
+      const x = await resident('x', [problem.rows, problem.columns])
+      return single([x], () => x.tensor.topK(problem.k, 1).values)
+    }
+    case 'conv2d': {
+      const { batch, channels, outputs, size, kernel, backward } = problem
+      const x = await resident('x', [batch, channels, size, size])
+      const w = await resident('w', [outputs, channels, kernel, kernel])
+      return withGradients({ x, w }, () => conv2d(x.tensor, w.tensor, { padding: 'same' }), backward)
+    }
+    case 'causal attention': {
+      const { batch, sequence, heads, headSize, backward } = problem
+      const shape = [batch, sequence, heads, headSize]
+      const [q, k, v] = [await resident('q', shape), await resident('k', shape), await resident('v', shape)]
+      return withGradients({ q, k, v }, () => attention(q.tensor, k.tensor, v.tensor, { causal: true }), backward)
+    }
     case 'eager':
       return eager(problem)
     case 'encoder layer':
@@ -76,6 +110,31 @@ function single(held: readonly Variable[], fn: () => Tensor): Loaded {
     dispose() {
       for (const one of held) one.release()
     },
+  }
+}
+
+/** y, or the gradients of Σ y² by what it depends on. */
+function withGradients(held: Readonly<Record<string, Variable>>, fn: () => Tensor, backward: boolean): Loaded {
+  const [names, variables] = [Object.keys(held), Object.values(held)]
+  const forward = single(variables, fn)
+  if (!backward) return forward
+  const call = compile(() => {
+    const wrt = variables.map(({ tensor }) => tensor)
+    return grad(fn().square().sum(), wrt)
+  })
+  const read = async (): Promise<Float32Array[]> => {
+    const gradients = await call()
+    return Promise.all(gradients.map(async gradient => floats(await gradient.data())))
+  }
+  return {
+    async run() {
+      await read()
+    },
+    async answers() {
+      const gradients = await read()
+      return Object.fromEntries(names.map((name, i) => [`d${name}`, gradients[i]]))
+    },
+    dispose: () => forward.dispose(),
   }
 }
 

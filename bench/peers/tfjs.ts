@@ -56,6 +56,46 @@ class Problems {
         const x = this.#resident('x', [problem.rows, problem.columns])
         return this.#single([x], () => this.#gelu(x))
       }
+      case 'argmax': {
+        const x = this.#resident('x', [problem.rows, problem.columns])
+        return this.#single([x], () => tf.argMax(x, 1).toFloat())
+      }
+      case 'cumsum': {
+        const x = this.#resident('x', [problem.rows, problem.columns])
+        return this.#single([x], () => tf.cumsum(x, 1))
+      }
+      case 'top k': {
+        const x = this.#resident('x', [problem.rows, problem.columns])
+        return this.#single([x], () => tf.topk(x, problem.k).values)
+      }
+      case 'conv2d': {
+        const { batch, channels, outputs, size, kernel, backward } = problem
+        // Channels come last: [batch, height, width, channels] and [kernel, kernel, channels, outputs].
+        const turned = (name: string, shape: number[], order: number[]): Tensor =>
+          tf.tidy(() => this.#resident(name, shape).transpose(order))
+        const x = turned('x', [batch, channels, size, size], [0, 2, 3, 1])
+        const w = turned('w', [outputs, channels, kernel, kernel], [2, 3, 1, 0])
+        const convolve = (x: Tensor, w: Tensor): Tensor =>
+          tf.conv2d(x as TensorFlow.Tensor4D, w as TensorFlow.Tensor4D, 1, 'same')
+        return this.#withGradients({ x, w }, convolve, backward, {
+          y: [0, 3, 1, 2],
+          dx: [0, 3, 1, 2],
+          dw: [3, 2, 0, 1],
+        })
+      }
+      case 'causal attention': {
+        const { batch, sequence, heads, headSize, backward } = problem
+        const shape = [batch, sequence, heads, headSize]
+        const [q, k, v] = ['q', 'k', 'v'].map(name => this.#resident(name, shape))
+        // Keys after the query get a large negative number added.
+        const hidden = tf.tidy(() => tf.sub(tf.linalg.bandPart(tf.ones([sequence, sequence]), -1, 0), 1).mul(1e9))
+        const attend = (...all: Tensor[]): Tensor => {
+          const [queries, keys, values] = all.map(one => one.transpose([0, 2, 1, 3]))
+          const scores = tf.matMul(queries, keys, false, true).mul(1 / Math.sqrt(headSize))
+          return tf.matMul(tf.softmax(scores.add(hidden)), values).transpose([0, 2, 1, 3])
+        }
+        return this.#withGradients({ q, k, v }, attend, backward, {}, [hidden])
+      }
       case 'eager':
         return this.#eager(problem)
       case 'encoder layer':
@@ -85,6 +125,49 @@ class Problems {
       },
       dispose() {
         for (const one of held) one.dispose()
+      },
+    }
+  }
+
+  /** y, or the gradients of Σ y² by what it depends on; `orders` are those of the axes of answers. */
+  #withGradients(
+    of: Readonly<Record<string, Tensor>>,
+    fn: (...args: Tensor[]) => Tensor,
+    backward: boolean,
+    orders: Readonly<Record<string, number[]>> = {},
+    others: readonly Tensor[] = [],
+  ): Loaded {
+    const tf = this.#tf
+    const held = Object.values(of)
+    const gradients = tf.grads((...args: Tensor[]) =>
+      fn(...args)
+        .square()
+        .sum(),
+    )
+    const results = (): Record<string, Tensor> => {
+      if (!backward) return { y: fn(...held) }
+      const found = gradients(held)
+      return Object.fromEntries(Object.keys(of).map((name, i) => [`d${name}`, found[i]]))
+    }
+    const read = async (make: () => Record<string, Tensor>): Promise<Record<string, Float32Array>> => {
+      const made = tf.tidy(make)
+      const answers = await Promise.all(
+        Object.entries(made).map(async ([name, one]) => [name, await one.data<'float32'>()] as const),
+      )
+      for (const one of Object.values(made)) one.dispose()
+      return Object.fromEntries(answers)
+    }
+    const inOrder = (): Record<string, Tensor> =>
+      Object.fromEntries(
+        Object.entries(results()).map(([name, one]) => [name, orders[name] ? one.transpose(orders[name]) : one]),
+      )
+    return {
+      async run() {
+        await read(results)
+      },
+      answers: () => read(inOrder),
+      dispose() {
+        for (const one of [...held, ...others]) one.dispose()
       },
     }
   }

@@ -1,5 +1,5 @@
 // Every kernel at the sizes that DistilBERT and BERT-base give it, and at a few powers of two.
-import { attention, concat, crossEntropy, divergence, dropout } from '../../engine/index.ts'
+import { attention, concat, conv2d, crossEntropy, divergence, dropout } from '../../engine/index.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import type { Held } from '../held.ts'
@@ -63,6 +63,13 @@ export function kernelCases(sizes: CaseSizes): KernelCase[] {
     drop(tokens, HIDDEN),
     sumRows(tokens, HIDDEN),
     sumAll(2 ** 20),
+    ofOne('argmax', Math.max(8, Math.ceil(tokens / 8)), VOCABULARY, x => x.argmax(1), { hasGradient: false }),
+    ofOne('cumsum', 1024, 1024, x => x.cumsum(1)),
+    ofOne('cumsum', 1, 2 ** 20, x => x.cumsum(1)),
+    ofOne('cumprod', tokens, HIDDEN, x => x.mul(0.01).add(1).cumprod(0)),
+    ofOne('topK', Math.max(8, Math.ceil(tokens / 8)), VOCABULARY, x => x.topK(50, 1).values),
+    convolution(8, 64, 64, 32, 1),
+    convolution(8, 64, 64, 32, 64),
     joined(tokens, HIDDEN),
     embedding(tokens),
     losses(batch, 2),
@@ -129,14 +136,36 @@ function attend(batch: number, sequence: number, rate: number, dtype: 'f32' | 'f
   }
 }
 
+/** Images of size × size pixels by kernels of 3 × 3. */
+function convolution(batch: number, channels: number, outputs: number, size: number, groups: number): KernelCase {
+  const [from, weights] = [
+    [batch, channels, size, size],
+    [outputs, channels / groups, 3, 3],
+  ]
+  return {
+    kernel: groups > 1 ? 'conv2d, depthwise' : 'conv2d',
+    size: `${times(...from)} · ${times(...weights)}`,
+    async make(held) {
+      const [x, w] = [(await held.floats(from)).tensor, (await held.floats(weights)).tensor]
+      return { forward: () => conv2d(x, w, { padding: 1, groups }), wrt: [x, w] }
+    },
+  }
+}
+
 /** Something of one matrix. */
-function ofOne(kernel: string, rows: number, columns: number, fn: (x: Tensor) => Tensor): KernelCase {
+function ofOne(
+  kernel: string,
+  rows: number,
+  columns: number,
+  fn: (x: Tensor) => Tensor,
+  { hasGradient = true } = {},
+): KernelCase {
   return {
     kernel,
     size: times(rows, columns),
     async make(held) {
       const x = (await held.floats([rows, columns])).tensor
-      return { forward: () => fn(x), wrt: [x] }
+      return { forward: () => fn(x), wrt: hasGradient ? [x] : [] }
     },
   }
 }

@@ -8,7 +8,7 @@ afterAll(async () => (await currentDevice()).close())
 describe('a tensor as text shows', () => {
   test('numbers from the host, in columns, nested as the axes are', () => {
     expect(String(tensor([1, -2.5, 1e-7]))).toBe('f32[3] [   1, -2.5, 1e-7]')
-    expect(`${scalar(3)}`).toBe('f32[] 3')
+    expect(String(scalar(3))).toBe('f32[] 3')
     expect(
       String(
         tensor([
