@@ -61,7 +61,7 @@ export {
 } from './ops/random.ts'
 export { type UpsampleOptions, upsample } from './ops/upsample.ts'
 export { dropout } from './ops/dropout.ts'
-export { attention } from './ops/attention.ts'
+export { type AttentionOptions, attention } from './ops/attention.ts'
 export { crossEntropy } from './ops/cross-entropy.ts'
 export { divergence } from './ops/divergence.ts'
 export { loraLinear } from './ops/lora.ts'

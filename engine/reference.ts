@@ -4,8 +4,12 @@ import { UserError } from './errors.ts'
 import { type Node, type Value, reachable } from './graph.ts'
 import { showShape, sizeOf } from './shape.ts'
 import { broadcastView, contiguousView, readThrough } from './view.ts'
+import { setReferences } from './ops/attention.ts'
+import { forwardReference, gradientReference } from './ops/attention-reference.ts'
 import { payloadOf } from './ops/source.ts'
 import type { Tensor } from './tensor.ts'
+
+setReferences({ forward: forwardReference, gradient: gradientReference })
 
 /** Values of sources: variables, placeholders, or constants to perturb. */
 export type Feeds = ReadonlyMap<Tensor, Float64Array>

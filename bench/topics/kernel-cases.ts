@@ -52,6 +52,7 @@ export function kernelCases(sizes: CaseSizes): KernelCase[] {
     linearGelu(tokens),
     ...dtypes.map(dtype => attend(batch, sequence, 0, dtype)),
     attend(batch, sequence, 0.1, 'f32'),
+    ...dtypes.map(dtype => attend(batch, sequence, 0, dtype, true)),
     attend(long.batch, long.sequence, 0, 'f32'),
     softmax(batch * HEADS * sequence, sequence),
     softmax(1024, 1024),
@@ -121,17 +122,17 @@ function linearGelu(tokens: number): KernelCase {
   }
 }
 
-function attend(batch: number, sequence: number, rate: number, dtype: 'f32' | 'f16'): KernelCase {
+function attend(batch: number, sequence: number, rate: number, dtype: 'f32' | 'f16', causal = false): KernelCase {
   return {
-    kernel: `attention ${dtype}${rate > 0 ? ' dropout' : ''}`,
+    kernel: `attention ${dtype}${rate > 0 ? ' dropout' : ''}${causal ? ' causal' : ''}`,
     size: times(batch, HEADS, sequence, HEAD_SIZE),
     async make(held) {
       const shape = [batch, sequence, HEADS, HEAD_SIZE]
       const [q, k, v] = await Promise.all([0, 1, 2].map(async () => (await held.floats(shape, dtype)).tensor))
-      const mask = await held.values([batch, sequence], new Int32Array(batch * sequence).fill(1))
+      const mask = await held.values([batch, 1, 1, sequence], new Int32Array(batch * sequence).fill(1))
       const step = await held.values([], Uint32Array.of(1))
       const options = rate > 0 ? { dropout: { rate, stream: 0, step, seed: 0 } } : {}
-      return { forward: () => attention(q, k, v, { mask, ...options }), wrt: [q, k, v] }
+      return { forward: () => attention(q, k, v, { mask, causal, ...options }), wrt: [q, k, v] }
     },
   }
 }

@@ -1,23 +1,12 @@
 // What all attention kernels share: the problem, the uniform struct, how rows of [batch, sequence, heads, headSize]
-// operands are read and written, which scores are open, and the dropout of probabilities.
+// operands are read and written, and the dropout of probabilities.
 //
 // A head's row is handled as vec4<f32> chunks whatever its storage: `loadQ(at, c)` gives elements 4c … 4c + 3 of the
 // row that begins at `at`, zeros past headSize. Sums are all in f32.
-import { type FloatType, type Launch, type Slot, type Traits, type View, spread } from '../kernel.ts'
+import { type FloatType, type Launch, type Slot, type Traits, type View, sizeOf, spread } from '../kernel.ts'
 import { droppedBelow, randomWgsl } from '../random.ts'
-import {
-  type ScalarType,
-  Shader,
-  type ShaderParts,
-  each,
-  list,
-  paragraphs,
-  plus,
-  typeName,
-  when,
-  wgsl,
-  written,
-} from '../wgsl.ts'
+import { type Neighbours, scoreFunctions } from './scores.ts'
+import { type ScalarType, Shader, type ShaderParts, each, list, paragraphs, typeName, wgsl, written } from '../wgsl.ts'
 
 export interface AttentionDropout {
   /** Chance of a probability to be dropped, in (0, 1). */
@@ -28,18 +17,28 @@ export interface AttentionDropout {
 
 export interface AttentionProblem {
   readonly batch: number
+  /** Of queries. */
   readonly heads: number
+  /** Of keys and values: heads of queries share them, as many in a row as there are for each. */
+  readonly keyHeads: number
   readonly queries: number
   readonly keys: number
   readonly headSize: number
   readonly dtype: FloatType
   readonly scale: number
-  readonly mask: boolean
-  /** Query i attends to keys j ≤ i + keys − queries: the last query to all of them. Left out: no. */
-  readonly causal?: boolean
+  readonly mask: AttentionMask | undefined
+  /** Query i attends to keys j ≤ i + keys − queries: the last query to all of them. */
+  readonly causal: boolean
+  /** What is added to the scores: f32 [batch or 1, heads or 1, queries or 1, keys or 1]. */
+  readonly bias: View | undefined
   readonly dropout: AttentionDropout | undefined
   readonly maxWorkgroups: number
 }
+
+/** `keys`: i32 [batch, keys]. `scores`: i32 [batch or 1, heads or 1, queries or 1, keys], with its first three lengths. */
+export type AttentionMask =
+  | { readonly of: 'keys' }
+  | { readonly of: 'scores'; readonly lengths: readonly [batch: number, heads: number, queries: number] }
 
 /** What shapes the code of every attention kernel; all of a problem's numbers but headSize stay in the uniforms. */
 export interface AttentionLayout {
@@ -47,18 +46,17 @@ export interface AttentionLayout {
   readonly headSize: number
   /** Rows begin at multiples of four elements and are read as vec4. */
   readonly vector: boolean
-  readonly mask: boolean
-  readonly causal?: boolean
+  readonly mask: AttentionMask['of'] | undefined
   readonly dropout: boolean
-}
-
-/** Whether scores are closed one by one, and not just those of masked keys. */
-export const closesScores = ({ causal = false }: AttentionLayout): boolean => causal
-
-/** The neighbouring scores that `isOpen` speaks of: `width` keys of one query, or queries of one key. */
-export interface Neighbours {
-  readonly along: 'keys' | 'queries'
-  readonly width: 1 | 2 | 4
+  readonly causal?: boolean
+  readonly bias?: boolean
+  /** Heads of queries share keys and values. */
+  readonly grouped?: boolean
+  /**
+   * The gradient's row statistics are at the end of the control buffer. With a bias, and with mask or dropout, dk and
+   * dv would take nine buffers, and WebGPU promises eight.
+   */
+  readonly packed?: boolean
 }
 
 /** 'query': rows are queries and columns keys (gives o or dq). 'key': the other way round (gives dk and dv). */
@@ -83,19 +81,18 @@ export function layoutOf(problem: AttentionProblem, views: readonly View[]): Att
     dtype,
     headSize,
     vector: readsVectors(views, headSize),
-    mask,
-    causal,
+    mask: mask?.of,
     dropout: problem.dropout !== undefined,
+    causal,
+    bias: problem.bias !== undefined,
+    grouped: problem.keyHeads < problem.heads,
   }
 }
 
 /** The tiled, matrix, … kernels of fused attention: all that is known of a kind of config. */
 export interface AttentionKind<Config> {
-  /**
-   * Configs worth trying for a pass over such heads, best guess first. 'query' and 'key' are the gradient's two
-   * kernels.
-   */
-  candidates(pass: 'forward' | Side, layout: AttentionLayout, traits: Traits): Config[]
+  /** Configs worth trying for a pass over such heads, best guess first. */
+  candidates(pass: AttentionPass, layout: AttentionLayout, traits: Traits): Config[]
   name(config: Config): string
   /** Rows of a tile. */
   rows(config: Config): number
@@ -103,7 +100,14 @@ export interface AttentionKind<Config> {
   forward(config: Config, layout: AttentionLayout): Shader
   /** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
   gradient(side: Side, config: Config, layout: AttentionLayout): Shader
+  /** dScores of a tile, summed over the pairs that share a bias (bias.ts). */
+  biasGradient(config: Config, layout: AttentionLayout): Shader
+  /** Rows and columns of such a tile. */
+  biasTile(config: Config): readonly [rows: number, columns: number]
 }
+
+/** 'query', 'key' and 'bias' are the gradient's. */
+export type AttentionPass = 'forward' | Side | 'bias'
 
 /** Kernels of the stored gradient: 'probabilities' stores probabilities and dScores, 'sums' multiplies with them. */
 export type StoredPart = 'probabilities' | 'sums'
@@ -125,14 +129,25 @@ export interface StoredKind<Config> {
 /** Count of vec4 chunks in a head's row. */
 export const chunksOf = (headSize: number): number => Math.ceil(headSize / 4)
 
-/** Words of the control buffer: dropout's step, then for each batch item its extent and its mask's bits. */
+/** Words of a row of a mask's bits. */
 export const maskWords = (keys: number): number => Math.ceil(keys / 32)
-export const controlWords = (batch: number, keys: number): number => 1 + batch * (1 + maskWords(keys))
+
+/**
+ * Words of the control buffer: dropout's step, then the mask's rows. Each row of a mask of keys begins with the extent
+ * of its batch item.
+ */
+export function controlWords({ batch, keys, mask }: AttentionProblem): number {
+  if (mask?.of === 'scores') return 1 + sizeOf(mask.lengths) * maskWords(keys)
+  return 1 + (mask ? batch * (1 + maskWords(keys)) : 0)
+}
 
 /** `Q` of `q`, as names of functions have it. */
 export const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
 /** The buffer of an operand as functions name it: `q` of `Q`, `dO` of `DO`. */
 export const bufferOf = (operand: string): string => operand[0].toLowerCase() + operand.slice(1)
+
+/** Tensors that have the heads of keys. */
+const OF_KEYS = ['k', 'v', 'dk', 'dv']
 
 /** What a kernel declares besides what all have. */
 interface AttentionShader {
@@ -141,11 +156,15 @@ interface AttentionShader {
   /** Operands, by name. */
   readonly reads: readonly string[]
   readonly writes: readonly string[]
+  /** Those that have the heads of keys, if not by their names. */
+  readonly ofKeys?: readonly string[]
+  /** Reads the row statistics of the gradient, by `statisticOf`. */
+  readonly statistics?: boolean
   /** Further buffers after the operands. */
   readonly extra: ShaderParts['bindings']
   readonly needs?: ShaderParts['needs']
   readonly uniforms?: Readonly<Record<string, ScalarType>>
-  /** Of a kernel that works on scores: those that an invocation takes together. */
+  /** Of a kernel that works on scores: those that it takes together. */
   readonly scores?: Neighbours
   readonly code: string
 }
@@ -167,10 +186,26 @@ const COMMON_UNIFORMS = {
   seed: 'u32',
 } as const
 
-/** Bindings: reads, writes, extra, `control` where there is mask or dropout. */
+/** Uniforms of what not every problem has. */
+const MASK_UNIFORMS = { maskItem: 'u32', maskHead: 'u32', maskQuery: 'u32' } as const
+const BIAS_UNIFORMS = { biasOffset: 'u32', biasItem: 'u32', biasHead: 'u32', biasQuery: 'u32', biasKey: 'u32' } as const
+
+/** Row statistics of query `index` in [batch, heads, queries]. */
+export const statisticOf = (index: string, { packed }: AttentionLayout): string =>
+  packed ? `statisticOf(${index})` : `statistics[${index}]`
+
+const packedStatistics = wgsl`
+  fn statisticOf(index: u32) -> vec2<f32> {
+    let at = u.statisticsAt + 2u * index;
+    return vec2<f32>(bitcast<f32>(control[at]), bitcast<f32>(control[at + 1u]));
+  }
+`
+
+/** Bindings: reads, writes, `statistics`, extra, `bias`, `control` where there is mask or dropout. */
 export function attentionShader(shader: AttentionShader): Shader {
-  const { layout, reads, writes, extra, uniforms, scores, code, ...parts } = shader
-  const { dtype, headSize, vector, mask, dropout } = layout
+  const { layout, reads, writes, ofKeys = OF_KEYS, statistics, extra, uniforms, scores, code, ...parts } = shader
+  const { dtype, headSize, vector, mask, dropout, grouped, packed } = layout
+  const bias = layout.bias && scores !== undefined
   const type = typeName(dtype, vector ? 4 : 1)
   const operands = [...reads, ...writes]
   return new Shader({
@@ -178,13 +213,19 @@ export function attentionShader(shader: AttentionShader): Shader {
     bindings: {
       ...Object.fromEntries(reads.map(name => [name, type])),
       ...Object.fromEntries(writes.map(name => [name, written(type)])),
+      ...(statistics && !packed ? { statistics: 'vec2<f32>' } : {}),
       ...extra,
+      ...(bias ? { bias: 'f32' } : {}),
       ...(mask || dropout ? { control: 'u32' } : {}),
     },
     uniforms: {
       ...COMMON_UNIFORMS,
       ...Object.fromEntries(operands.flatMap(name => STRIDES.map(stride => [`${name}${stride}`, 'u32'] as const))),
       ...uniforms,
+      ...(grouped ? { group: 'u32' } : {}),
+      ...(mask === 'scores' ? MASK_UNIFORMS : {}),
+      ...(bias ? BIAS_UNIFORMS : {}),
+      ...(statistics && packed ? { statisticsAt: 'u32' } : {}),
     },
     code: wgsl`
       const HEAD_SIZE = ${headSize}u;
@@ -192,12 +233,11 @@ export function attentionShader(shader: AttentionShader): Shader {
       const LOWEST = -3.4e38; // stands for minus infinity, which WGSL has no literal for
 
       ${paragraphs(
-        ...operands.map(rowFunction),
+        ...operands.map(name => rowFunction(name, grouped === true && ofKeys.includes(name))),
         ...reads.map(name => loadFunction(name, layout)),
         ...writes.map(name => storeFunction(name, layout)),
-        maskFunctions(mask),
-        layout.causal && causalFunctions,
-        scores && closesScores(layout) && openFunction(layout, scores),
+        ...scoreFunctions(layout, scores),
+        statistics && packed && packedStatistics,
         dropout && dropoutFunctions,
         code,
       )}
@@ -208,10 +248,11 @@ export function attentionShader(shader: AttentionShader): Shader {
 /** Of an operand: where it begins, and its strides along batch, sequence and heads. */
 const STRIDES = ['Offset', 'Batch', 'Row', 'Head'] as const
 
-function rowFunction(name: string): string {
+/** `head` is always one of queries. */
+function rowFunction(name: string, grouped: boolean): string {
   return wgsl`
     fn row${capital(name)}(item: u32, i: u32, head: u32) -> u32 {
-      return u.${name}Offset + item * u.${name}Batch + i * u.${name}Row + head * u.${name}Head;
+      return u.${name}Offset + item * u.${name}Batch + i * u.${name}Row + head${grouped && ' / u.group'} * u.${name}Head;
     }
   `
 }
@@ -245,68 +286,6 @@ function storeFunction(name: string, { dtype, headSize, vector }: AttentionLayou
   `
 }
 
-function maskFunctions(mask: boolean): string {
-  return wgsl`
-    // One past the last key that is attended to: loops over keys end there.
-    fn extentOf(item: u32) -> u32 {
-      return ${mask ? 'control[1u + item * (1u + u.maskWords)]' : 'u.keys'};
-    }
-    fn allowed(item: u32, key: u32, extent: u32) -> bool {
-      ${!mask && 'return key < extent;'}
-      ${when(mask)`
-        let word = min(key / 32u, u.maskWords - 1u);
-        return key < extent && ((control[2u + item * (1u + u.maskWords) + word] >> (key % 32u)) & 1u) != 0u;
-      `}
-    }
-    // The same of keys key … key + 3; key is a multiple of four.
-    fn allowed4(item: u32, key: u32, extent: u32) -> vec4<bool> {
-      let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
-      ${!mask && 'return keys < vec4<u32>(extent);'}
-      ${when(mask)`
-        let word = control[2u + item * (1u + u.maskWords) + min(key / 32u, u.maskWords - 1u)];
-        return (keys < vec4<u32>(extent)) & (((vec4<u32>(word) >> (keys % 32u)) & vec4<u32>(1u)) != vec4<u32>(0u));
-      `}
-    }
-  `
-}
-
-const causalFunctions = wgsl`
-  // One past the last key that the queries before \`end\` attend to.
-  fn causalEnd(end: u32) -> u32 {
-    return max(end + u.keys, u.queries) - u.queries;
-  }
-  // The first query that attends to a key.
-  fn firstQuery(key: u32) -> u32 {
-    return max(key + u.queries, u.keys) - u.keys;
-  }
-`
-
-/** `f32`, or a vector of them. */
-const vectorOf = (type: string, width: 1 | 2 | 4): string => (width === 1 ? type : `vec${width}<${type}>`)
-
-/** Which of some neighbouring scores are open, of queries and keys that exist. */
-function openFunction({ causal }: AttentionLayout, { along, width }: Neighbours): string {
-  const byKeys = along === 'keys'
-  const [bools, words] = [vectorOf('bool', width), vectorOf('u32', width)]
-  const following = (first: string): string =>
-    width === 1 ? first : `${first} + ${words}(${list(width, i => `${i}u`)})`
-  const allowed = (i: number): string => `allowed(item, ${plus('key', i)}, extent)`
-  const keysAllowed = width === 4 ? 'allowed4(item, key, extent)' : `${bools}(${list(width, allowed)})`
-  const conditions = [
-    byKeys ? keysAllowed : `${bools}(${allowed(0)})`,
-    `(queries < ${words}(u.queries))`,
-    causal && `(keys + u.queries <= queries + u.keys)`,
-  ]
-  return wgsl`
-    // Whether ${byKeys ? 'a query attends to keys' : 'queries attend to a key'}: to ${width} from here on.
-    fn isOpen(item: u32, head: u32, query: u32, key: u32, extent: u32) -> ${bools} {
-      let queries = ${byKeys ? `${words}(query)` : following('query')};
-      let keys = ${byKeys ? following('key') : `${words}(key)`};
-      return ${conditions.filter(Boolean).join(' & ')};
-    }
-  `
-}
-
 const dropoutFunctions = wgsl`
   ${randomWgsl}
 
@@ -329,33 +308,6 @@ const dropoutFunctions = wgsl`
   }
 `
 
-const WHOLE_EXTENT = 'extentOf(item)'
-
-/**
- * What a workgroup computes: tile `tileNumber` of a pair, which is a head of a batch item. Loops over keys end at
- * `extent`.
- */
-export const placeOfPair = (extent = WHOLE_EXTENT): string => wgsl`
-  let number = group.x + group.y * groups.x;
-  if (number >= u.workgroups) { return; }
-  let tileNumber = number % u.tiles;
-  let pair = u.firstPair + number / u.tiles;
-  let head = pair % u.heads;
-  let item = pair / u.heads;
-  let extent = ${extent};
-  let headRow = pair * u.queries; // the head's first in [batch, heads, queries]
-`
-
-/** The same for tiles of `rows` rows. Left out: `extent` is that of the batch item. */
-export const place = (rows: number, extent?: string): string => wgsl`
-  ${placeOfPair(extent)}
-  let rowStart = tileNumber * ${rows}u;
-`
-
-/** The extent of a tile of rows: queries have no keys past those of their last. */
-export const extentOf = (side: Side, rows: number, { causal }: AttentionLayout): string =>
-  causal && side === 'query' ? `min(${WHOLE_EXTENT}, causalEnd((tileNumber + 1u) * ${rows}u))` : WHOLE_EXTENT
-
 /** Names and the columns' bound of the two operand pairs: s = a1 · b1ᵀ and dp = a2 · b2ᵀ. */
 export function sides(side: Side) {
   return side === 'query'
@@ -363,27 +315,7 @@ export function sides(side: Side) {
     : { a1: 'K', a2: 'V', b1: 'Q', b2: 'DO', rows: 'u.keys', columns: 'u.queries', writes: ['dk', 'dv'] as const }
 }
 
-/** The loop over the columns of a tile of rows, `columns` at a time: nothing is computed for padding. */
-interface ColumnsLoop {
-  /** Declares `end`, and `begin` if that is not 0. */
-  readonly declare: string
-  /** The first column. */
-  readonly begin: '0u' | 'begin'
-}
-
-export function columnsLoop(side: Side, columns: number, { causal }: AttentionLayout): ColumnsLoop {
-  if (side === 'query') return { declare: 'let end = extent;', begin: '0u' }
-  return {
-    declare: wgsl`
-      var end = u.queries;
-      if (rowStart >= extent) { end = 0u; } // all of its keys are padding
-      ${causal && `let begin = firstQuery(rowStart) / ${columns}u * ${columns}u; // no query before attends to them`}
-    `,
-    begin: causal ? 'begin' : '0u',
-  }
-}
-
-/** A range of pairs: heads of batch items, numbered item · heads + head. */
+/** A range of pairs: heads of batch items, numbered item · heads + head. Those that share keys are not parted. */
 export interface Pairs {
   readonly first: number
   readonly count: number
@@ -393,14 +325,16 @@ export interface Pairs {
 export const rowTiles = ({ queries, keys }: AttentionProblem, side: Side, rows: number): number =>
   Math.ceil((side === 'query' ? queries : keys) / rows)
 
+/** How many heads of queries share those of keys. */
+export const groupOf = ({ heads, keyHeads }: AttentionProblem): number => heads / keyHeads
+
 interface AttentionLaunch extends Pick<Launch, 'label' | 'operations'> {
   readonly shader: Shader
   /** Of one head. */
   readonly tiles: number
   readonly operands: readonly Operand[]
   /** Of the other buffers, by name. */
-  readonly slots?: Readonly<Record<string, Slot>>
-  readonly control?: Slot
+  readonly slots: Readonly<Record<string, Slot>>
   /** All, where left out. */
   readonly pairs?: Pairs
   /** Left out: one per tile. */
@@ -409,10 +343,27 @@ interface AttentionLaunch extends Pick<Launch, 'label' | 'operations'> {
   readonly uniforms?: Readonly<Record<string, number>>
 }
 
+/** In rows of the mask's bits. */
+function maskStrides([batch, heads, queries]: readonly [number, number, number]): Record<
+  keyof typeof MASK_UNIFORMS,
+  number
+> {
+  return {
+    maskItem: batch > 1 ? heads * queries : 0,
+    maskHead: heads > 1 ? queries : 0,
+    maskQuery: queries > 1 ? 1 : 0,
+  }
+}
+
+function biasStrides({ shape, strides, offset }: View): Record<keyof typeof BIAS_UNIFORMS, number> {
+  const [biasItem, biasHead, biasQuery, biasKey] = shape.map((n, axis) => (n > 1 ? strides[axis] : 0))
+  return { biasOffset: offset, biasItem, biasHead, biasQuery, biasKey }
+}
+
 /** One launch over tiles of every head. */
 export function attentionLaunch(problem: AttentionProblem, layout: AttentionLayout, use: AttentionLaunch): Launch {
-  const { queries, keys, heads, headSize, scale, maxWorkgroups } = problem
-  const { label, operations, tiles, operands, control, pairs = { first: 0, count: heads * problem.batch } } = use
+  const { batch, queries, keys, heads, headSize, scale, mask, bias, maxWorkgroups } = problem
+  const { label, operations, tiles, operands, pairs = { first: 0, count: heads * batch } } = use
   const { rate, stream, seed } = problem.dropout ?? { rate: 0, stream: 0, seed: 0 }
   const { workgroups = tiles * pairs.count } = use
   const unit = layout.vector ? 4 : 1
@@ -424,7 +375,6 @@ export function attentionLaunch(problem: AttentionProblem, layout: AttentionLayo
     slots: {
       ...Object.fromEntries(operands.map(({ name, slot }) => [name, slot])),
       ...use.slots,
-      ...(control ? { control } : {}),
     },
     uniforms: {
       queries,
@@ -440,6 +390,10 @@ export function attentionLaunch(problem: AttentionProblem, layout: AttentionLayo
       keepScale: 1 / (1 - rate),
       stream,
       seed,
+      group: groupOf(problem),
+      ...(mask?.of === 'scores' ? maskStrides(mask.lengths) : {}),
+      ...(bias ? biasStrides(bias) : {}),
+      statisticsAt: controlWords(problem),
       ...Object.fromEntries(operands.flatMap(placeOf)),
       ...use.uniforms,
     },

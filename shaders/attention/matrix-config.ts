@@ -1,6 +1,6 @@
 // Configs of attention by subgroup matrices: tiles, how threads share them, the workgroup memory that they take, and
 // the candidates for an adapter. The kernels are in matrix.ts.
-import type { AttentionLayout, Side } from './common.ts'
+import type { AttentionLayout, AttentionPass } from './common.ts'
 import type { SubgroupMatrix, Traits } from '../kernel.ts'
 
 export interface MatrixConfig {
@@ -15,7 +15,7 @@ export interface MatrixConfig {
 }
 
 /** The kernels that work on scores: those of fused attention, and the stored gradient's probabilities. */
-export type Pass = 'forward' | Side | 'probabilities'
+export type Pass = AttentionPass | 'probabilities'
 
 export const subgroupRows = ({ fragment, rows }: MatrixConfig): number => fragment.m * rows
 export const matrixRows = (config: MatrixConfig): number => subgroupRows(config) * config.down
@@ -33,7 +33,7 @@ export const tileElements = (config: MatrixConfig, { headSize }: AttentionLayout
 export const blockElements = (config: MatrixConfig): number => matrixRows(config) * pitchOf(config.columns)
 
 /** Sums along headSize that a pass makes: o, dq, or dk and dv. */
-const SUMS = { forward: 1, query: 1, key: 2, probabilities: 0 } as const
+const SUMS = { forward: 1, query: 1, key: 2, bias: 0, probabilities: 0 } as const
 
 /**
  * Bytes of workgroup memory. Every array takes a multiple of sixteen: matrices are read at such addresses only, and

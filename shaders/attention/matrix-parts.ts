@@ -3,9 +3,10 @@
 import { loadFragment, multiplyAdd, storeFragment, zeroFragment } from '../subgroup-matrix.ts'
 import { MAIN, type Part, each, list, plus, scope, wgsl, when } from '../wgsl.ts'
 import { Columns, type StagedOperand } from './columns.ts'
-import { type AttentionLayout, type Neighbours, type Side, bufferOf, capital, extentOf, place } from './common.ts'
+import { type AttentionLayout, bufferOf, capital, statisticOf } from './common.ts'
 import type { MatrixConfig, Pass } from './matrix-config.ts'
 import { blockElements, matrixRows, pitchOf, sharesOf, subgroupRows, threadsOf, tileElements } from './matrix-config.ts'
+import type { Neighbours } from './scores.ts'
 
 export const stagedOperand = (operand: string, bound: string): StagedOperand => ({
   operand,
@@ -35,13 +36,12 @@ export class MatrixParts {
     this.everyRow = `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u)`
   }
 
-  main(side: Side, steps: string): string {
+  main(place: string, steps: string): string {
     const { lanes } = this.#config.fragment
-    const rows = matrixRows(this.#config)
     return wgsl`
       @compute @workgroup_size(${threadsOf(this.#config)})
       fn main(${MAIN}) {
-        ${place(rows, this.#pass === 'probabilities' ? undefined : extentOf(side, rows, this.#layout))}
+        ${place}
         let lane = local % ${lanes}u;
         let subgroupRow = local / ${lanes}u * ${subgroupRows(this.#config)}u; // the subgroup's first row of the tile
         ${this.#pass !== 'key' && `let quad = lane % ${sharesOf(this.#pass, this.#config).across}u;`}
@@ -58,6 +58,7 @@ export class MatrixParts {
       forward: ['probabilities'],
       query: ['dScores'],
       key: ['probabilities', 'dScores'],
+      bias: [],
       probabilities: [],
     }[pass]
     const step = pass === 'key' ? 'BLOCK_PITCH' : `${sharesOf(pass, config).across}u`
@@ -109,7 +110,7 @@ export class MatrixParts {
   loadStatistics(): string {
     return wgsl`
       ${this.everyRow} {
-        rowStatistics[row] = statistics[headRow + min(rowStart + row, u.queries - 1u)];
+        rowStatistics[row] = ${statisticOf('headRow + min(rowStart + row, u.queries - 1u)', this.#layout)};
       }
     `
   }

@@ -13,17 +13,12 @@
 // are keys (rowOf), of a column where rows are (side 'key').
 import { MATRICES } from '../subgroup-matrix.ts'
 import { type Shader, each, plus, wgsl, when, written } from '../wgsl.ts'
-import {
-  type AttentionKind,
-  type AttentionLayout,
-  type Side,
-  attentionShader,
-  closesScores,
-  columnsLoop,
-  sides,
-} from './common.ts'
+import { biasGradient, eachPairOfBias, placeOfBias, storeBias } from './bias.ts'
+import { type AttentionKind, type AttentionLayout, type Side, attentionShader, sides, statisticOf } from './common.ts'
 import { type MatrixConfig, describe, matrixConfigs, matrixName, matrixRows, sharesOf } from './matrix-config.ts'
 import { MatrixParts, matrixScores, stagedOperand } from './matrix-parts.ts'
+import { columnsLoop, eachHead, place } from './place.ts'
+import { closesScores, declareBias, isOpen, scoreOf } from './scores.ts'
 
 /** Bound on the sum of a thread's four probabilities: about e⁸, so that each fits f16 with a margin. */
 const LARGEST_PROBABILITIES = '2980.0'
@@ -42,6 +37,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
   const ofTurn = (t: number): string => `subgroupRow + rowOf(${t}u, lane)`
   const largest = Array.from({ length: turns }, (_, t) => `added${t}`).reduce((all, one) => `max(${all}, ${one})`)
   const closes = closesScores(layout)
+  const placeOf = (key: string): string => `rowStart + row, ${key}`
   return attentionShader({
     title: `attention forward ${describe(config, layout)}`,
     layout,
@@ -54,7 +50,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
       ${parts.memory()}
 
       ${parts.main(
-        'query',
+        place(matrixRows(config), 'query', layout),
         wgsl`
         ${staging.declare(keys, values)}
         ${staging.read('0u', keys, values)}
@@ -87,8 +83,9 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
                 var rowMax = before;
                 for (var n = 0u; n < STEP; n++) {
                   let other = (n + row) % STEP; // neighbours read different banks
-                  let open = ${closes ? 'isOpen(item, head, rowStart + row, start + 4u * other, extent)' : 'allowed4(item, start + 4u * other, extent)'};
-                  let s = select(vec4<f32>(LOWEST), u.scale * scoresAt(row * BLOCK_PITCH + other), open);
+                  ${declareBias('added', placeOf('start + 4u * other'), layout)}
+                  let open = ${closes ? isOpen(placeOf('start + 4u * other'), 'added', layout) : 'allowed4(item, start + 4u * other, extent)'};
+                  let s = select(vec4<f32>(LOWEST), ${scoreOf('scoresAt(row * BLOCK_PITCH + other)', 'added', layout)}, open);
                   rowMax = max(rowMax, max(max(s.x, s.y), max(s.z, s.w)));
                 }
                 rowStatistics[row] = vec2<f32>(rowMax, exp(before - rowMax));
@@ -100,8 +97,9 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
               (turn, n) => wgsl`
               let row = subgroupRow + rowOf(${turn}, lane);
               let at = row * BLOCK_PITCH + quad;
-              ${closes && 'let open = isOpen(item, head, rowStart + row, key, extent);'}
-              let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - rowStatistics[row].x), open);
+              ${declareBias('added', placeOf('key'), layout)}
+              ${closes && `let open = ${isOpen(placeOf('key'), 'added', layout)};`}
+              let p = select(vec4<f32>(), exp(${scoreOf('scoresAt(at)', 'added', layout)} - rowStatistics[row].x), open);
               added${n} = dot(p, vec4<f32>(1.0));
               let probability = ${layout.dropout ? 'select(vec4<f32>(), p, keep4(headRow + rowStart + row, key) > vec4<f32>())' : 'p'};
               putProbabilities(at, probability);
@@ -149,19 +147,38 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
   const [one, two] = [stagedOperand(b1, bound), stagedOperand(b2, bound)]
   const loop = columnsLoop(side, columns, layout)
   const ifAllowed = (value: string): string => `select(vec4<f32>(), ${value}, allowed(item, i, extent))`
+  const walk = wgsl`
+    ${staging.declare(one, two)}
+    ${staging.read(loop.begin, one, two)}
+    for (var start = ${loop.begin}; start < end; start += ${columns}u) {
+      workgroupBarrier();
+      ${staging.put(one, 'start', parts.putIn(0))}
+      ${staging.put(two, 'start', parts.putIn(1))}
+      workgroupBarrier();
+      ${staging.read(`start + ${columns}u`, one, two)}
+      ${parts.products('scores', 'one', 0)}
+      ${parts.products('dProbabilities', 'two', 1)}
+      workgroupBarrier();
+      ${query ? queryDScores(parts, layout, () => 'putDScores(at, dScore);') : keyDScores(parts, config, layout)}
+      workgroupBarrier();
+      ${parts.accumulate('sumOne', 'dScores', 0)}
+      ${!query && parts.accumulate('sumTwo', 'probabilities', 1)}
+    }
+  `
   return attentionShader({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes,
-    extra: { statistics: 'vec2<f32>' },
+    statistics: true,
+    extra: {},
     needs: MATRICES,
     scores: matrixScores,
     code: wgsl`
       ${parts.memory()}
 
       ${parts.main(
-        side,
+        place(matrixRows(config), side, layout),
         wgsl`
         ${query && parts.loadStatistics()}
         ${parts.keepRows('one', a1, rowBound)}
@@ -169,22 +186,7 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
         ${parts.zeroSums('sumOne')}
         ${!query && parts.zeroSums('sumTwo')}
         ${loop.declare}
-        ${staging.declare(one, two)}
-        ${staging.read(loop.begin, one, two)}
-        for (var start = ${loop.begin}; start < end; start += ${columns}u) {
-          workgroupBarrier();
-          ${staging.put(one, 'start', parts.putIn(0))}
-          ${staging.put(two, 'start', parts.putIn(1))}
-          workgroupBarrier();
-          ${staging.read(`start + ${columns}u`, one, two)}
-          ${parts.products('scores', 'one', 0)}
-          ${parts.products('dProbabilities', 'two', 1)}
-          workgroupBarrier();
-          ${query ? queryDScores(parts, layout) : keyDScores(parts, config, layout)}
-          workgroupBarrier();
-          ${parts.accumulate('sumOne', 'dScores', 0)}
-          ${!query && parts.accumulate('sumTwo', 'probabilities', 1)}
-        }
+        ${eachHead(side, layout, walk)}
         ${when(query)`
           ${parts.storeSums('sumOne', 'dq', rowBound, value => `u.scale * ${value}`)}
         `}
@@ -199,21 +201,82 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
   })
 }
 
-/** Gradients of the scores, for four keys of a query at a time: p · (z · dp − mean). */
-function queryDScores(parts: MatrixParts, layout: AttentionLayout): string {
+/** Gradient of the bias of a tile of queries and keys. */
+function matrixBiasShader(config: MatrixConfig, layout: AttentionLayout): Shader {
+  const { columns } = config
+  const parts = new MatrixParts('bias', config, layout)
+  const { columns: staging, turns } = parts
+  const [keys, values] = [stagedOperand('K', 'u.keys'), stagedOperand('V', 'u.keys')]
+  const storeTurn = (t: number): string => wgsl`
+    {
+      let query = rowStart + subgroupRow + rowOf(${t}u, lane);
+      let key = start + 4u * quad;
+      ${each(4, e => `if (query < u.queries && ${plus('key', e)} < u.keys) { ${storeBias('query', plus('key', e), `sum${t}[${e}]`)} }`)}
+    }
+  `
+  return attentionShader({
+    title: `attention gradient of the bias, ${describe(config, layout)}`,
+    layout,
+    reads: ['q', 'k', 'v', 'dO'],
+    writes: [],
+    statistics: true,
+    ...biasGradient,
+    needs: MATRICES,
+    scores: matrixScores,
+    code: wgsl`
+      ${parts.memory()}
+
+      ${parts.main(
+        placeOfBias(matrixRows(config), columns),
+        wgsl`
+        let start = columnStart;
+        ${each(turns, t => `var sum${t} = vec4<f32>();`)}
+        ${eachPairOfBias(
+          matrixRows(config),
+          layout,
+          wgsl`
+          ${staging.declare(keys, values)}
+          ${staging.read('start', keys, values)}
+          workgroupBarrier();
+          ${parts.loadStatistics()}
+          ${parts.keepRows('query', 'Q', 'u.queries')}
+          ${parts.keepRows('upstream', 'DO', 'u.queries')}
+          ${staging.put(keys, 'start', parts.putIn(0))}
+          ${staging.put(values, 'start', parts.putIn(1))}
+          workgroupBarrier();
+          ${parts.products('scores', 'query', 0)}
+          ${parts.products('dProbabilities', 'upstream', 1)}
+          workgroupBarrier();
+          ${queryDScores(parts, layout, n => `sum${n} += dScore;`, 'sum')}
+        `,
+        )}
+        ${each(turns, storeTurn)}
+      `,
+      )}
+    `,
+  })
+}
+
+/**
+ * Gradients of the scores, for four keys of a query at a time: dScore = p · (z · dp − mean), and what is done with it,
+ * which may be adding it to a variable of the turn's (`turnByTurn`).
+ */
+function queryDScores(parts: MatrixParts, layout: AttentionLayout, use: (n: number) => string, sum?: string): string {
   return wgsl`
     let key = start + 4u * quad;
     ${!closesScores(layout) && 'let open = allowed4(item, key, extent);'}
     ${parts.turnByTurn(
-      turn => wgsl`
+      (turn, n) => wgsl`
       let row = subgroupRow + rowOf(${turn}, lane);
       let at = row * BLOCK_PITCH + quad;
-      ${closesScores(layout) && 'let open = isOpen(item, head, rowStart + row, key, extent);'}
+      ${declareBias('added', 'rowStart + row, key', layout)}
+      ${closesScores(layout) && `let open = ${isOpen('rowStart + row, key', 'added', layout)};`}
       let statistic = rowStatistics[row];
-      let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
+      let p = select(vec4<f32>(), exp(${scoreOf('scoresAt(at)', 'added', layout)} - statistic.x), open);
       let dScore = p * (${layout.dropout && 'keep4(headRow + rowStart + row, key) * '}dProbabilitiesAt(at) - statistic.y);
-      putDScores(at, dScore);
+      ${use(n)}
     `,
+      sum,
     )}
   `
 }
@@ -229,14 +292,15 @@ function keyDScores(parts: MatrixParts, config: MatrixConfig, layout: AttentionL
   return wgsl`
     for (var column = lane % ${across}u; column < ${config.columns}u; column += ${across}u) {
       let query = start + column;
-      let statistic = statistics[headRow + min(query, u.queries - 1u)];
+      let statistic = ${statisticOf('headRow + min(query, u.queries - 1u)', layout)};
       ${!closes && 'let open = query < u.queries;'}
       ${parts.turnByTurn(
         turn => wgsl`
         let row = subgroupRow + ${rowOf(turn)};
         let at = row * BLOCK_PITCH + column;
-        ${closes && 'let open = isOpen(item, head, query, rowStart + row, extent);'}
-        let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
+        ${declareBias('added', 'query, rowStart + row', layout)}
+        ${closes && `let open = ${isOpen('query, rowStart + row', 'added', layout)};`}
+        let p = select(vec4<f32>(), exp(${scoreOf('scoresAt(at)', 'added', layout)} - statistic.x), open);
         ${dropout && 'let factor = keep4(headRow + query, rowStart + row);'}
         let dScore = p * (${factor}dProbabilitiesAt(at) - statistic.y);
         let probability = ${factor}p;
@@ -254,4 +318,6 @@ export const matrix: AttentionKind<MatrixConfig> = {
   rows: matrixRows,
   forward: matrixForwardShader,
   gradient: matrixGradientShader,
+  biasGradient: matrixBiasShader,
+  biasTile: config => [matrixRows(config), config.columns],
 }

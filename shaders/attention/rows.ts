@@ -1,9 +1,9 @@
 // The two small kernels before attention's own: the mask packed to bits with the extent of each batch item, and the
 // row statistics that the backward pass reads.
 import { type Launch, type Slot, type Traits, spread } from '../kernel.ts'
-import { MAIN, Shader, wgsl, written } from '../wgsl.ts'
+import { MAIN, Shader, wgsl, when, written } from '../wgsl.ts'
 import type { AttentionLayout, AttentionProblem, Operand } from './common.ts'
-import { attentionLaunch, attentionShader, chunksOf, maskWords } from './common.ts'
+import { attentionLaunch, attentionShader, chunksOf, controlWords, maskWords } from './common.ts'
 
 const MASK_INVOCATIONS = 64
 
@@ -40,15 +40,44 @@ const maskShader = (step: boolean): Shader =>
   `,
   })
 
-export function maskLaunch(
-  { batch, keys, maxWorkgroups }: AttentionProblem,
-  mask: Slot,
-  control: Slot,
-  step: Slot | undefined,
-): Launch {
+/** The same of a mask of scores, i32 [rows, keys]: its bits, and no extents. */
+const scoreMaskShader = (step: boolean): Shader =>
+  new Shader({
+    title: 'attention mask of scores to bits, one word per invocation',
+    bindings: { mask: 'i32', control: written('u32'), ...(step ? { step: 'u32' } : {}) },
+    uniforms: { words: 'u32', keys: 'u32', maskWords: 'u32' },
+    code: wgsl`
+    @compute @workgroup_size(${MASK_INVOCATIONS})
+    fn main(${MAIN}) {
+      let word = (group.x + group.y * groups.x) * ${MASK_INVOCATIONS}u + local;
+      ${step && 'if (word == 0u) { control[0] = step[0]; }'}
+      if (word >= u.words) { return; }
+      let first = word % u.maskWords * 32u;
+      let row = word / u.maskWords * u.keys;
+      var bits = 0u;
+      for (var key = first; key < min(first + 32u, u.keys); key++) {
+        bits |= select(0u, 1u << (key - first), mask[row + key] != 0);
+      }
+      control[1u + word] = bits;
+    }
+  `,
+  })
+
+export function maskLaunch(problem: AttentionProblem, mask: Slot, control: Slot, step: Slot | undefined): Launch {
+  const { batch, keys, maxWorkgroups } = problem
+  const slots = { mask, control, ...(step ? { step } : {}) }
+  if (problem.mask?.of === 'scores') {
+    const words = controlWords(problem) - 1
+    return scoreMaskShader(step !== undefined).launch({
+      label: 'attention mask of scores',
+      slots,
+      uniforms: { words, keys, maskWords: maskWords(keys) },
+      workgroups: spread(Math.ceil(words / MASK_INVOCATIONS), maxWorkgroups),
+    })
+  }
   return maskShader(step !== undefined).launch({
     label: 'attention mask',
-    slots: { mask, control, ...(step ? { step } : {}) },
+    slots,
     uniforms: { batch, keys, maskWords: maskWords(keys) },
     workgroups: spread(batch, maxWorkgroups),
   })
@@ -63,14 +92,22 @@ const STATISTICS_INVOCATIONS = 64
 const statisticsShare = ({ headSize }: AttentionLayout, { cpu }: Pick<Traits, 'cpu'>): number =>
   cpu ? 1 : Math.min(16, 2 ** Math.floor(Math.log2(chunksOf(headSize))))
 
-/** Statistics [batch, heads, queries, 2]: lse, and D = Σ dO∘o, which stands for Σ p∘dp (Dao et al. 2022, B.4). */
-const statisticsShader = (layout: AttentionLayout, share: number): Shader =>
+/**
+ * Statistics [batch, heads, queries, 2]: lse, and D = Σ dO∘o, which stands for Σ p∘dp (Dao et al. 2022, B.4). Packed,
+ * they are the end of the control buffer, whose first word is dropout's step: `step` copies it.
+ */
+const statisticsShader = (layout: AttentionLayout, share: number, step: boolean): Shader =>
   attentionShader({
     title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}${share > 1 ? `, ${share} per row` : ''}`,
-    layout: { ...layout, mask: false, dropout: false },
+    layout: { dtype: layout.dtype, headSize: layout.headSize, vector: layout.vector, mask: undefined, dropout: false },
     reads: ['o', 'dO'],
     writes: [],
-    extra: { lse: 'f32', statistics: written('vec2<f32>') },
+    extra: {
+      lse: 'f32',
+      ...(layout.packed ? { control: written('u32') } : { statistics: written('vec2<f32>') }),
+      ...(step ? { step: 'u32' } : {}),
+    },
+    uniforms: layout.packed ? { statisticsAt: 'u32' } : {},
     code: wgsl`
     ${share > 1 && `var<workgroup> shares: array<f32, ${STATISTICS_INVOCATIONS}>;`}
 
@@ -99,7 +136,15 @@ const statisticsShader = (layout: AttentionLayout, share: number): Shader =>
       `
       }
       let row = (item * u.heads + head) * u.queries + i;
-      if (index < u.tiles) { statistics[row] = vec2<f32>(lse[row], sum); }
+      ${!layout.packed && 'if (index < u.tiles) { statistics[row] = vec2<f32>(lse[row], sum); }'}
+      ${when(layout.packed)`
+        if (index < u.tiles) {
+          let at = u.statisticsAt + 2u * row;
+          control[at] = bitcast<u32>(lse[row]);
+          control[at + 1u] = bitcast<u32>(sum);
+        }
+      `}
+      ${step && 'if (index == 0u) { control[0] = step[0]; }'}
     }
   `,
   })
@@ -112,15 +157,15 @@ export function statisticsLaunch(
   o: Operand,
   dO: Operand,
   lse: Slot,
-  statistics: Slot,
+  { statistics, step }: { readonly statistics: Slot; readonly step?: Slot },
 ): Launch {
   const share = statisticsShare(layout, traits)
   const tiles = problem.batch * problem.heads * problem.queries
   return attentionLaunch(problem, layout, {
     label: 'attention statistics',
-    shader: statisticsShader(layout, share),
+    shader: statisticsShader(layout, share, step !== undefined),
     operands: [o, dO],
-    slots: { lse, statistics },
+    slots: { lse, [layout.packed ? 'control' : 'statistics']: statistics, ...(step ? { step } : {}) },
     tiles,
     workgroups: Math.ceil((tiles * share) / STATISTICS_INVOCATIONS),
   })

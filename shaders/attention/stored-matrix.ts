@@ -5,15 +5,8 @@
 // sums           the stored matrices are loaded once, straight from storage, as left operands; transposed where rows
 //                are keys. The other side's operand is staged in workgroup memory and shared by all subgroups.
 import { MATRICES, loadFragment } from '../subgroup-matrix.ts'
-import { type Shader, each, plus, scope, wgsl, written } from '../wgsl.ts'
-import {
-  type AttentionLayout,
-  type Side,
-  type StoredKind,
-  attentionShader,
-  closesScores,
-  columnsLoop,
-} from './common.ts'
+import { type Part, type Shader, each, plus, scope, wgsl, written } from '../wgsl.ts'
+import { type AttentionLayout, type Side, type StoredKind, attentionShader } from './common.ts'
 import type { MatrixConfig } from './matrix-config.ts'
 import {
   KEY_BLOCK,
@@ -26,6 +19,8 @@ import {
   pitchOf,
 } from './matrix-config.ts'
 import { MatrixParts, matrixScores, stagedOperand } from './matrix-parts.ts'
+import { columnsLoop, eachHead, place, sharesRows } from './place.ts'
+import { closesScores, declareBias, isOpen, scoreOf } from './scores.ts'
 import { inBlocks, storedAt, storedEnd, storedUniforms } from './stored.ts'
 
 /** Probabilities and dScores of a tile of queries, one block of keys at a time. */
@@ -36,13 +31,14 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
   const [keys, values] = [stagedOperand('K', 'u.keys'), stagedOperand('V', 'u.keys')]
   const factor = layout.dropout ? 'factor * ' : ''
   const closes = closesScores(layout)
-  const open = closes ? 'isOpen(item, head, query, key, extent)' : 'open & vec4<bool>(query < u.queries)'
+  const open = closes ? isOpen('query, key', 'added', layout) : 'open & vec4<bool>(query < u.queries)'
   return attentionShader({
     title: `attention gradient's probabilities, ${describe(config, layout)}`,
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes: [],
-    extra: { statistics: 'vec2<f32>', stored: written('vec4<f16>') },
+    statistics: true,
+    extra: { stored: written('vec4<f16>') },
     needs: MATRICES,
     uniforms: storedUniforms,
     scores: matrixScores,
@@ -51,7 +47,7 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
       ${parts.memory()}
 
       ${parts.main(
-        'query',
+        place(matrixRows(config), 'stored', layout),
         wgsl`
         ${parts.loadStatistics()}
         ${parts.keepRows('query', 'Q', 'u.queries')}
@@ -78,7 +74,8 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
             let query = rowStart + row;
             let at = row * BLOCK_PITCH + quad;
             let statistic = rowStatistics[row];
-            let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), ${open});
+            ${declareBias('added', 'query, key', layout)}
+            let p = select(vec4<f32>(), exp(${scoreOf('scoresAt(at)', 'added', layout)} - statistic.x), ${open});
             ${layout.dropout && 'let factor = keep4(headRow + query, key);'}
             if (query < u.storedQueries) {
               let to = square + storedAt(query, key / 4u);
@@ -120,11 +117,30 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
   }
   const result = (sum: string): string =>
     query ? `u.factor * ${sum}` : `select(vec4<f32>(), u.factor * ${sum}, allowed(item, i, extent))`
+  const shares = sharesRows(side, layout)
+  const square = (pair: string): Part => [
+    `let square = (u.part * u.pairs + ${pair} - u.firstPair) * (u.storedQueries * u.storedKeys);`,
+    each(rows, from),
+  ]
+  const walk = wgsl`
+    ${shares && square('pair + member')}
+    ${staging.declare(other)}
+    ${staging.read(loop.begin, other)}
+    for (var start = ${loop.begin}; start < end; start += ${columns}u) {
+      ${each(columns / k, c => each(rows, i => `let left${i}_${c} = ${left(i, c)};`))}
+      workgroupBarrier();
+      ${staging.put(other, 'start', parts.putIn(0))}
+      workgroupBarrier();
+      ${staging.read(`start + ${columns}u`, other)}
+      ${each(columns / k, c => scope(parts.addTile('sum', i => `left${i}_${c}`, 0, c)))}
+    }
+  `
   return attentionShader({
     title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
     layout,
     reads: ['other'],
     writes: ['result'],
+    ofKeys: [query ? 'other' : 'result'],
     extra: { stored: 'f16' },
     needs: MATRICES,
     uniforms: { ...storedUniforms, part: 'u32', factor: 'f32' },
@@ -136,23 +152,13 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
       var<workgroup> scores: array<f32, ${blockElements(config)}>;
 
       ${parts.main(
-        side,
+        place(matrixRows(config), side, layout),
         wgsl`
         let keyBlockSize = u.storedQueries * KEY_BLOCK;
-        let square = (u.part * u.pairs + pair - u.firstPair) * (u.storedQueries * u.storedKeys);
-        ${each(rows, from)}
+        ${!shares && square('pair')}
         ${parts.zeroSums('sum')}
         ${loop.declare}
-        ${staging.declare(other)}
-        ${staging.read(loop.begin, other)}
-        for (var start = ${loop.begin}; start < end; start += ${columns}u) {
-          ${each(columns / k, c => each(rows, i => `let left${i}_${c} = ${left(i, c)};`))}
-          workgroupBarrier();
-          ${staging.put(other, 'start', parts.putIn(0))}
-          workgroupBarrier();
-          ${staging.read(`start + ${columns}u`, other)}
-          ${each(columns / k, c => scope(parts.addTile('sum', i => `left${i}_${c}`, 0, c)))}
-        }
+        ${eachHead(side, layout, walk)}
         ${parts.storeSums('sum', 'result', rowBound, result)}
       `,
       )}

@@ -15,9 +15,11 @@ import { bytesOf } from '../kernel.ts'
 import { MAIN, type Part, type Shader, each, list, scope, when, wgsl, written } from '../wgsl.ts'
 import { Columns, turnsOf } from './columns.ts'
 import type { AttentionLayout, AttentionProblem, Pairs, Side, StoredKind, StoredPart } from './common.ts'
-import { attentionShader, chunksOf, closesScores, columnsLoop, extentOf, place, placeOfPair } from './common.ts'
+import { attentionShader, chunksOf, statisticOf } from './common.ts'
 import { KEY_BLOCK } from './matrix-config.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
+import { columnsLoop, eachHead, place, placeOfPair, sharesRows } from './place.ts'
+import { closesScores, declareBias, isOpen, scoreOf } from './scores.ts'
 import { type Blocks, addProducts, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled-parts.ts'
 
 /**
@@ -155,11 +157,13 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
   const closes = closesScores(layout)
   const storeQuad = (n: number, g: number): string => {
     const factor = layout.dropout ? `keep${n}_${g} * ` : ''
-    const open = closes ? `isOpen(item, head, query, ${quadOf(g)}, extent)` : `open${g} & vec4<bool>(query < u.queries)`
+    const place = `query, ${quadOf(g)}`
+    const open = closes ? isOpen(place, 'added', layout) : `open${g} & vec4<bool>(query < u.queries)`
     return wgsl`
       if (${quadOf(g)} < u.storedKeys) {
         ${layout.dropout && `let keep${n}_${g} = keep4(headRow + query, ${quadOf(g)});`}
-        let p = select(vec4<f32>(), exp(u.scale * s${n}_${g} - statistic.x), ${open});
+        ${declareBias('added', place, layout)}
+        let p = select(vec4<f32>(), exp(${scoreOf(`s${n}_${g}`, 'added', layout)} - statistic.x), ${open});
         let at = square + storedAt(query, rowStart / 4u + y + ${ty * g}u);
         stored[at] = vec4<${layout.dtype}>(${factor}p);
         stored[dScores + at] = vec4<${layout.dtype}>(p * (${factor}d${n}_${g} - statistic.y));
@@ -169,7 +173,7 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
   const storeColumn = (n: number): string => wgsl`
     {
       let query = columnStart + x + ${tx * n}u;
-      let statistic = statistics[headRow + min(query, u.queries - 1u)];
+      let statistic = ${statisticOf('headRow + min(query, u.queries - 1u)', layout)};
       if (query < u.storedQueries) {
         ${each(quads, g => storeQuad(n, g))}
       }
@@ -180,7 +184,8 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes: [],
-    extra: { statistics: 'vec2<f32>', stored: written(`vec4<${layout.dtype}>`) },
+    statistics: true,
+    extra: { stored: written(`vec4<${layout.dtype}>`) },
     uniforms: storedUniforms,
     scores: { along: 'keys', width: 4 },
     code: wgsl`
@@ -304,11 +309,33 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
       }
     `
   }
+  const shares = sharesRows(side, layout)
+  const square = (pair: string): string =>
+    `let square = (u.part * u.pairs + ${pair} - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);`
+  const walk = wgsl`
+    ${shares && square('pair + member')}
+    ${left.declare}
+    ${columns.declare(other)}
+    ${left.read(loop.begin)}
+    ${columns.read(loop.begin, other)}
+    for (var start = ${loop.begin}; start < end; start += ${depth}u) {
+      workgroupBarrier();
+      ${left.put}
+      ${columns.put(other, 'start', 'columnTile[n][c] = value;')}
+      workgroupBarrier();
+      ${left.read(`(start + ${depth}u)`)}
+      ${columns.read(`start + ${depth}u`, other)}
+      for (var turn = 0u; turn < ${depth / TURN}u; turn++) {
+        ${each(TURN, step)}
+      }
+    }
+  `
   return attentionShader({
     title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
     layout,
     reads: ['other'],
     writes: ['result'],
+    ofKeys: [side === 'query' ? 'other' : 'result'],
     extra: { stored: `vec4<${layout.dtype}>` },
     uniforms: { ...storedUniforms, part: 'u32', factor: 'f32' },
     code: wgsl`
@@ -319,27 +346,13 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
       ${main(
         config,
         wgsl`
-        ${place(tiledRows(config), extentOf(side, tiledRows(config), layout))}
+        ${place(tiledRows(config), side, layout)}
         ${invocation(config)}
         ${declareOwned('x', tx, owned)}
-        let square = (u.part * u.pairs + pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
+        ${!shares && square('pair')}
         ${loop.declare}
         ${declareSums('sum', rm, owned)}
-        ${left.declare}
-        ${columns.declare(other)}
-        ${left.read(loop.begin)}
-        ${columns.read(loop.begin, other)}
-        for (var start = ${loop.begin}; start < end; start += ${depth}u) {
-          workgroupBarrier();
-          ${left.put}
-          ${columns.put(other, 'start', 'columnTile[n][c] = value;')}
-          workgroupBarrier();
-          ${left.read(`(start + ${depth}u)`)}
-          ${columns.read(`start + ${depth}u`, other)}
-          for (var turn = 0u; turn < ${depth / TURN}u; turn++) {
-            ${each(TURN, step)}
-          }
-        }
+        ${eachHead(side, layout, walk)}
         ${each(rm, storeRow)}
       `,
       )}

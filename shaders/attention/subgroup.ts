@@ -3,8 +3,11 @@
 // subgroupBroadcast: such adapters load lane by lane, so there are fewer loads per multiply-add.
 import { type Part, type Shader, each, list, wgsl, when, written } from '../wgsl.ts'
 import type { AttentionKind, AttentionLayout, Side } from './common.ts'
-import { attentionShader, capital, closesScores, columnsLoop, extentOf, place, sides } from './common.ts'
+import { biasGradient, eachPairOfBias, placeOfBias, storeBias } from './bias.ts'
+import { attentionShader, capital, sides, statisticOf } from './common.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
+import { columnsLoop, eachHead, place } from './place.ts'
+import { closesScores, declareBias, isOpen, scoreOf } from './scores.ts'
 
 export interface SubgroupConfig {
   readonly kind: 'subgroup'
@@ -116,10 +119,10 @@ function storeRow(name: string, value: (t: number) => string, owned: number, lan
   `
 }
 
-const main = ({ lanes, rows }: SubgroupConfig, side: Side, layout: AttentionLayout, steps: string): string => wgsl`
+const main = ({ lanes }: SubgroupConfig, place: string, steps: string): string => wgsl`
   @compute @workgroup_size(${lanes})
   fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-    ${place(rows, extentOf(side, rows, layout))}
+    ${place}
     ${steps}
   }
 `
@@ -131,8 +134,9 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
   const closes = closesScores(layout)
   const open = (r: number): string => (closes ? `open${r}` : 'open')
   const softmax = (r: number): Part => [
-    closes && `let open${r} = isOpen(item, head, rowStart + ${r}u, key, extent);`,
-    `s${r} = select(vec4<f32>(LOWEST), u.scale * s${r}, ${open(r)});`,
+    declareBias(`added${r}`, `rowStart + ${r}u, key`, layout),
+    closes && `let open${r} = ${isOpen(`rowStart + ${r}u, key`, `added${r}`, layout)};`,
+    `s${r} = select(vec4<f32>(LOWEST), ${scoreOf(`s${r}`, `added${r}`, layout)}, ${open(r)});`,
     `var next${r} = max(max(s${r}.x, s${r}.y), max(s${r}.z, s${r}.w));`,
     fold(lanes, `next${r}`, (a, b) => `max(${a}, ${b})`),
     `next${r} = max(rowMax${r}, next${r});`,
@@ -161,8 +165,7 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
     scores: { along: 'keys', width: 4 },
     code: main(
       config,
-      'query',
-      layout,
+      place(rows, 'query', layout),
       wgsl`
       ${rowPlaces('queryAt', 'Q', 'u.queries', config)}
       ${declareOwned('lane', lanes, owned)}
@@ -190,38 +193,81 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
   })
 }
 
-/** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
-function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: AttentionLayout): Shader {
-  const { lanes, rows } = config
-  const { a1, a2, b1, b2, rows: rowBound, columns, writes } = sides(side)
-  const owned = ownedChunks(layout, lanes)
-  const groups = Math.ceil(rows / lanes)
-  const query = side === 'query'
-  const rowStatistics = wgsl`
-    ${each(groups, g => `let statistic${g} = statistics[headRow + min(rowStart + ${g * lanes}u + lane, u.queries - 1u)];`)}
+/** Declares `lse` and `mean` of each row of a tile of queries. */
+function rowStatistics({ lanes, rows }: SubgroupConfig, layout: AttentionLayout): string {
+  const held = (g: number): string =>
+    statisticOf(`headRow + min(rowStart + ${g * lanes}u + lane, u.queries - 1u)`, layout)
+  return wgsl`
+    ${each(Math.ceil(rows / lanes), g => `let statistic${g} = ${held(g)};`)}
     ${each(rows, r => [
       `let lse${r} = ${fromHolder('statistic', r, lanes, '.x')};`,
       `let mean${r} = ${fromHolder('statistic', r, lanes, '.y')};`,
     ])}
   `
-  const columnStatistics = wgsl`
-    ${each(4, e => `let statistic${e} = statistics[headRow + min(column + ${e}u, u.queries - 1u)];`)}
-    let lse = vec4<f32>(statistic0.x, statistic1.x, statistic2.x, statistic3.x);
-    let mean = vec4<f32>(statistic0.y, statistic1.y, statistic2.y, statistic3.y);
-  `
+}
+
+/** Declares `lse` and `mean` of the lane's four queries from `column` on. */
+const columnStatistics = (layout: AttentionLayout): string => wgsl`
+  ${each(4, e => `let statistic${e} = ${statisticOf(`headRow + min(column + ${e}u, u.queries - 1u)`, layout)};`)}
+  let lse = vec4<f32>(statistic0.x, statistic1.x, statistic2.x, statistic3.x);
+  let mean = vec4<f32>(statistic0.y, statistic1.y, statistic2.y, statistic3.y);
+`
+
+/**
+ * Declares `ds`, the gradients of the scores of each row and the lane's columns of the tile from `start` on, and on the
+ * side of keys `probability`.
+ */
+function slopes(side: Side, config: SubgroupConfig, layout: AttentionLayout): string {
+  const { lanes, rows } = config
+  const { a1, a2, b1, b2, columns } = sides(side)
+  const groups = Math.ceil(rows / lanes)
+  const query = side === 'query'
+  const closes = closesScores(layout)
   const of = (name: string, r: number): string => (query ? `vec4<f32>(${name}${r})` : name)
   // Dropout's factors come four keys at a time: columns on the query side, rows on the key side.
   const factorOf = (r: number): string =>
     query ? `factors[${r}]` : `vec4<f32>(${list(4, e => `factors[${r - (r % 4) + e}][${r % 4}]`)})`
   const factor = (r: number): string => (layout.dropout ? `factor${r} * ` : '')
-  const closes = closesScores(layout)
+  const pair = (r: number): string => (query ? `rowStart + ${r}u, column` : `column, rowStart + ${r}u`)
   const dScores = (r: number): Part => [
-    closes &&
-      `let open${r} = isOpen(item, head, ${query ? `rowStart + ${r}u, column` : `column, rowStart + ${r}u`}, extent);`,
-    `let p${r} = select(vec4<f32>(), exp(u.scale * s${r} - ${of('lse', r)}), ${closes ? `open${r}` : 'open'});`,
+    declareBias(`added${r}`, pair(r), layout),
+    closes && `let open${r} = ${isOpen(pair(r), `added${r}`, layout)};`,
+    `let p${r} = select(vec4<f32>(), exp(${scoreOf(`s${r}`, `added${r}`, layout)} - ${of('lse', r)}), ${closes ? `open${r}` : 'open'});`,
     `let ds${r} = p${r} * (${factor(r)}d${r} - ${of('mean', r)});`,
     !query && `let probability${r} = ${factor(r)}p${r};`,
   ]
+  return wgsl`
+    let column = start + 4u * lane;
+    ${each(4, e => [
+      `let columnAt1_${e} = row${b1}(item, min(column + ${e}u, ${columns} - 1u), head);`,
+      `let columnAt2_${e} = row${b2}(item, min(column + ${e}u, ${columns} - 1u), head);`,
+    ])}
+    ${each(rows, r => [`var s${r} = vec4<f32>();`, `var d${r} = vec4<f32>();`])}
+    for (var c = 0u; c < CHUNKS; c++) {
+      ${loads(groups, 'one', a1, 'rowAt1_')}
+      ${loads(4, 'columnOne', b1, 'columnAt1_')}
+      ${products('s', 'one', 'columnOne', config)}
+      ${loads(groups, 'two', a2, 'rowAt2_')}
+      ${loads(4, 'columnTwo', b2, 'columnAt2_')}
+      ${products('d', 'two', 'columnTwo', config)}
+    }
+    ${query && !closes && 'let open = allowed4(item, column, extent);'}
+    ${!query && !closes && `let open = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(${columns});`}
+    ${!query && columnStatistics(layout)}
+    ${when(layout.dropout)`
+      ${draw(rows, query ? 'headRow + rowStart + n, column' : 'headRow + column + n % 4u, rowStart + n / 4u * 4u')}
+      ${each(rows, r => `let factor${r} = ${factorOf(r)};`)}
+    `}
+    ${each(rows, dScores)}
+  `
+}
+
+/** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
+function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: AttentionLayout): Shader {
+  const { lanes, rows } = config
+  const { a1, a2, b1, b2, rows: rowBound, columns, writes } = sides(side)
+  const owned = ownedChunks(layout, lanes)
+  const query = side === 'query'
   const terms: Term[] = [{ left: 'ds', sum: 'sumOne', operand: b1 }]
   if (!query) terms.push({ left: 'probability', sum: 'sumTwo', operand: b2 })
   const arrays = terms.map(({ sum }) => perChunk(sum, rows, owned))
@@ -235,52 +281,77 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
     ${storeRow('dk', t => `select(vec4<f32>(), ${sumOne(t)}, open)`, owned, lanes)}
     ${storeRow('dv', t => `select(vec4<f32>(), sumTwos[r * ${owned}u + ${t}u], open)`, owned, lanes)}
   `
+  const walk = wgsl`
+    for (var start = ${loop.begin}; start < end; start += ${4 * lanes}u) {
+      ${slopes(side, config, layout)}
+
+      ${accumulate(terms, 'end', columns, config, owned)}
+    }
+  `
   return attentionShader({
     title: `attention gradient of the ${side} side, subgroup ${lanes} lanes x ${rows} rows, headSize ${layout.headSize} ${layout.dtype}`,
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes,
-    extra: { statistics: 'vec2<f32>' },
+    statistics: true,
+    extra: {},
     needs: { subgroups: true },
     scores: { along: query ? 'keys' : 'queries', width: 4 },
     code: main(
       config,
-      side,
-      layout,
+      place(rows, side, layout),
       wgsl`
       ${rowPlaces('rowAt1_', a1, rowBound, config)}
       ${rowPlaces('rowAt2_', a2, rowBound, config)}
       ${declareOwned('lane', lanes, owned)}
-      ${query && rowStatistics}
+      ${query && rowStatistics(config, layout)}
       ${terms.map(({ sum }) => declareSums(sum, rows, owned))}
       ${loop.declare}
-      for (var start = ${loop.begin}; start < end; start += ${4 * lanes}u) {
-        let column = start + 4u * lane;
-        ${each(4, e => [
-          `let columnAt1_${e} = row${b1}(item, min(column + ${e}u, ${columns} - 1u), head);`,
-          `let columnAt2_${e} = row${b2}(item, min(column + ${e}u, ${columns} - 1u), head);`,
-        ])}
-        ${each(rows, r => [`var s${r} = vec4<f32>();`, `var d${r} = vec4<f32>();`])}
-        for (var c = 0u; c < CHUNKS; c++) {
-          ${loads(groups, 'one', a1, 'rowAt1_')}
-          ${loads(4, 'columnOne', b1, 'columnAt1_')}
-          ${products('s', 'one', 'columnOne', config)}
-          ${loads(groups, 'two', a2, 'rowAt2_')}
-          ${loads(4, 'columnTwo', b2, 'columnAt2_')}
-          ${products('d', 'two', 'columnTwo', config)}
-        }
-        ${query && !closes && 'let open = allowed4(item, column, extent);'}
-        ${!query && !closes && `let open = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(${columns});`}
-        ${!query && columnStatistics}
-        ${when(layout.dropout)`
-          ${draw(rows, query ? 'headRow + rowStart + n, column' : 'headRow + column + n % 4u, rowStart + n / 4u * 4u')}
-          ${each(rows, r => `let factor${r} = ${factorOf(r)};`)}
-        `}
-        ${each(rows, dScores)}
-
-        ${accumulate(terms, 'end', columns, config, owned)}
-      }
+      ${eachHead(side, layout, walk)}
       ${forRows(rows, rowBound, arrays, store)}
+    `,
+    ),
+  })
+}
+
+/** Gradient of the bias of a tile of queries and of four keys for each lane. */
+function subgroupBiasShader(config: SubgroupConfig, layout: AttentionLayout): Shader {
+  const { lanes, rows } = config
+  const storeKey = (e: number): string =>
+    `if (key + ${e}u < u.keys) { ${storeBias('row', `key + ${e}u`, `sums[r][${e}]`)} }`
+  return attentionShader({
+    title: `attention gradient of the bias, subgroup ${lanes} lanes x ${rows} rows, headSize ${layout.headSize} ${layout.dtype}`,
+    layout,
+    reads: ['q', 'k', 'v', 'dO'],
+    writes: [],
+    statistics: true,
+    ...biasGradient,
+    needs: { subgroups: true },
+    scores: { along: 'keys', width: 4 },
+    code: main(
+      config,
+      placeOfBias(rows, 4 * lanes),
+      wgsl`
+      let start = columnStart;
+      ${each(rows, r => `var sum${r} = vec4<f32>();`)}
+      ${eachPairOfBias(
+        rows,
+        layout,
+        wgsl`
+        ${rowPlaces('rowAt1_', 'Q', 'u.queries', config)}
+        ${rowPlaces('rowAt2_', 'DO', 'u.queries', config)}
+        ${rowStatistics(config, layout)}
+        ${slopes('query', config, layout)}
+        ${each(rows, r => `sum${r} += ds${r};`)}
+      `,
+      )}
+      let key = start + 4u * lane;
+      ${forRows(
+        rows,
+        'u.queries',
+        [`var sums = array<vec4<f32>, ${rows}>(${list(rows, r => `sum${r}`)});`],
+        each(4, storeKey),
+      )}
     `,
     ),
   })
@@ -296,4 +367,6 @@ export const subgroup: AttentionKind<SubgroupConfig> = {
   rows: ({ rows }) => rows,
   forward: subgroupForwardShader,
   gradient: subgroupGradientShader,
+  biasGradient: subgroupBiasShader,
+  biasTile: ({ lanes, rows }) => [rows, 4 * lanes],
 }

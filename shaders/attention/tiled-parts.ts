@@ -8,17 +8,9 @@
 // and rotations are remainders: Dawn can prove that such indices are in bounds, and omits its checks.
 import { MAIN, type Part, each, list, scope, wgsl } from '../wgsl.ts'
 import { Columns, turnsOf } from './columns.ts'
-import {
-  type AttentionLayout,
-  type Neighbours,
-  type Side,
-  capital,
-  chunksOf,
-  closesScores,
-  extentOf,
-  place,
-} from './common.ts'
+import { type AttentionLayout, type Side, capital, chunksOf, statisticOf } from './common.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
+import { type Neighbours, closesScores, declareBias, isOpen, scoreOf } from './scores.ts'
 
 /** How a workgroup shares out a tile of scores. */
 export interface Blocks {
@@ -119,12 +111,12 @@ export class TiledParts {
     this.#owned = ownedChunks(layout, config.tx)
   }
 
-  main(side: Side, steps: string): string {
+  main(place: string, steps: string): string {
     const { tx, exchange } = this.#config
     return wgsl`
       @compute @workgroup_size(${tiledThreads(this.#config)})
       fn main(${MAIN}${exchange && ', @builtin(subgroup_invocation_id) inSubgroup: u32'}) {
-        ${place(tiledRows(this.#config), extentOf(side, tiledRows(this.#config), this.#layout))}
+        ${place}
         let x = local % ${tx}u;
         let y = local / ${tx}u;
         ${exchange && 'let first = inSubgroup - x; // the first lane of those that have the same rows'}
@@ -139,15 +131,40 @@ export class TiledParts {
     return { along: side === 'query' ? 'queries' : 'keys', width: rowVectorsOf(this.#config).width }
   }
 
-  /** Declares which scores of the block's column n, whose number is `column`, are open: in group g, `open(n, g)`. */
+  /**
+   * Declares which scores of the block's column n, whose number is `column`, are open: in group g, `open(n, g)`; and
+   * their bias.
+   */
   declareOpen(side: Side, n: number, column: string): Part {
     if (!closesScores(this.#layout)) return `let open${n} = allowed(item, ${column}, extent);`
-    const { width } = rowVectorsOf(this.#config)
-    const pair = (row: string): string => (side === 'query' ? `${row}, ${column}` : `${column}, ${row}`)
-    return this.perGroup(g => `let open${n}_${g} = isOpen(item, head, ${pair(this.row(width * g))}, extent);`)
+    return this.perGroup(g => {
+      const row = this.row(rowVectorsOf(this.#config).width * g)
+      const place = side === 'query' ? `${row}, ${column}` : `${column}, ${row}`
+      return [
+        declareBias(`added${n}_${g}`, place, this.#layout),
+        `let open${n}_${g} = ${isOpen(place, `added${n}_${g}`, this.#layout)};`,
+      ]
+    })
   }
   open(n: number, g: number): string {
     return closesScores(this.#layout) ? `open${n}_${g}` : `open${n}`
+  }
+
+  /** The scores of the block's column n in group g, from their products. */
+  score(n: number, g: number): string {
+    return scoreOf(`s${n}_${g}`, `added${n}_${g}`, this.#layout)
+  }
+
+  /** Declares `lse` and `mean` of the block's rows, which are queries. */
+  rowStatistics(): string {
+    const of = (m: number): string => statisticOf(`headRow + min(${this.row(m)}, u.queries - 1u)`, this.#layout)
+    return wgsl`
+      ${each(this.#config.rm, m => `let statistic${m} = ${of(m)};`)}
+      ${this.perGroup(g => [
+        `let lse_${g} = ${this.gather(g, m => `statistic${m}.x`)};`,
+        `let mean_${g} = ${this.gather(g, m => `statistic${m}.y`)};`,
+      ])}
+    `
   }
 
   /** Workgroup memory for rows or columns of an operand. */

@@ -6,25 +6,21 @@
 // memory. If an invocation copies few vectors, the next columns are prefetched into registers.
 import { bytesOf } from '../kernel.ts'
 import { type Shader, each, wgsl, when, written } from '../wgsl.ts'
+import { biasGradient, eachPairOfBias, placeOfBias, storeBias } from './bias.ts'
 import type { StagedOperand } from './columns.ts'
-import {
-  type AttentionKind,
-  type AttentionLayout,
-  type Side,
-  attentionShader,
-  closesScores,
-  columnsLoop,
-  sides,
-} from './common.ts'
+import type { AttentionKind, AttentionLayout, AttentionPass, Side } from './common.ts'
+import { attentionShader, sides, statisticOf } from './common.ts'
+import { columnsLoop, eachHead, place } from './place.ts'
+import { closesScores } from './scores.ts'
 import type { TiledConfig } from './tiled-parts.ts'
 import { TiledParts, pitchOf, rowVectorsOf, tiledColumns, tiledRows, tiledThreads } from './tiled-parts.ts'
 
-/** Bytes of workgroup memory, forward and for each side of the gradient. */
-export function tiledBytes(config: TiledConfig, layout: AttentionLayout, pass: 'forward' | Side): number {
+/** Bytes of workgroup memory of a pass. */
+export function tiledBytes(config: TiledConfig, layout: AttentionLayout, pass: AttentionPass): number {
   const { ty, rm, exchange } = config
   const tileRow = pitchOf(layout.headSize) * 4 * bytesOf(layout.dtype)
   const tiles = (tiledRows(config) + tiledColumns(config)) * tileRow * (pass === 'forward' ? 1 : 2)
-  if (exchange) return tiles
+  if (exchange || pass === 'bias') return tiles
   const { width, groups } = rowVectorsOf(config)
   const exchanged = tiledColumns(config) * (ty * groups + 1) * width * 4
   if (pass === 'forward') return tiles + exchanged + tiledThreads(config) * rm * 4
@@ -71,7 +67,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
       ${!exchange && `var<workgroup> partial: array<${vector}, ${tiledThreads(config) * groups}>;`}
 
       ${parts.main(
-        'query',
+        place(tiledRows(config), 'query', layout),
         wgsl`
         ${parts.fillRows('rowTile', 'Q', 'u.queries')}
         ${parts.declareSums('sum')}
@@ -89,7 +85,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
           ${parts.products('s', 'rowTile', 'columnTile')}
           ${each(cn, n => [
             parts.declareOpen('query', n, parts.column(n)),
-            parts.perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), u.scale * s${n}_${g}, ${parts.open(n, g)});`),
+            parts.perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), ${parts.score(n, g)}, ${parts.open(n, g)});`),
           ])}
           ${parts.perGroup(g => `var next_${g} = max(rowMax_${g}, ${largest(g)});`)}
           ${exchange && 'workgroupBarrier();'}
@@ -139,7 +135,7 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
   const factor = (n: number, g: number): string => (layout.dropout ? `factor${n}_${g} * ` : '')
   const closes = closesScores(layout)
   const p = (n: number, g: number, lse: string, open: string): string =>
-    `let p${n}_${g} = select(${vector}(), exp(u.scale * s${n}_${g} - ${lse}), ${open});`
+    `let p${n}_${g} = select(${vector}(), exp(${parts.score(n, g)} - ${lse}), ${open});`
   const dScores = (n: number, g: number, mean: string): string =>
     parts.putLeft('dScores', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - ${mean})`)
   const ofQueries = (n: number): string => wgsl`
@@ -147,7 +143,7 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
     ${parts.perGroup(g => [p(n, g, `lse_${g}`, parts.open(n, g)), dScores(n, g, `mean_${g}`)])}
   `
   const ofKeys = (n: number): string => wgsl`
-    let statistic${n} = statistics[headRow + min(column${n}, u.queries - 1u)];
+    let statistic${n} = ${statisticOf(`headRow + min(column${n}, u.queries - 1u)`, layout)};
     ${closes && parts.declareOpen('key', n, `column${n}`)}
     ${parts.perGroup(g => [
       p(n, g, `statistic${n}.x`, closes ? parts.open(n, g) : `column${n} < ${bound}`),
@@ -166,12 +162,33 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
       `}
     }
   `
+  const walk = wgsl`
+    ${columns.declare(one, two)}
+    ${columns.read(loop.begin, one, two)}
+    for (var start = ${loop.begin}; start < end; start += ${tileColumns}u) {
+      workgroupBarrier();
+      ${columns.put(one, 'start', parts.putIn('columnTile1'))}
+      ${columns.put(two, 'start', parts.putIn('columnTile2'))}
+      workgroupBarrier();
+      ${columns.read(`start + ${tileColumns}u`, one, two)}
+      ${parts.products('s', 'rowTile1', 'columnTile1')}
+      ${parts.products('d', 'rowTile2', 'columnTile2')}
+      ${layout.dropout && parts.factors(side)}
+      ${each(cn, n => [`let column${n} = ${parts.column(n)};`, query ? ofQueries(n) : ofKeys(n)])}
+      ${!exchange && 'workgroupBarrier();'}
+      ${parts.accumulate(
+        { sum: 'sumOne', left: 'dScores', tile: 'columnTile1' },
+        ...(query ? [] : [{ sum: 'sumTwo', left: 'probabilities', tile: 'columnTile2' }]),
+      )}
+    }
+  `
   return attentionShader({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes,
-    extra: { statistics: 'vec2<f32>' },
+    statistics: true,
+    extra: {},
     needs: { subgroups: exchange },
     scores: parts.neighbours(side),
     code: wgsl`
@@ -183,38 +200,87 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
       ${!query && parts.left('probabilities')}
 
       ${parts.main(
-        side,
+        place(rows, side, layout),
         wgsl`
         ${parts.fillRows('rowTile1', a1, rowBound)}
         ${parts.fillRows('rowTile2', a2, rowBound)}
-        ${when(query)`
-          ${each(rm, m => `let statistic${m} = statistics[headRow + min(${parts.row(m)}, u.queries - 1u)];`)}
-          ${parts.perGroup(g => [
-            `let lse_${g} = ${parts.gather(g, m => `statistic${m}.x`)};`,
-            `let mean_${g} = ${parts.gather(g, m => `statistic${m}.y`)};`,
-          ])}
-        `}
+        ${query && parts.rowStatistics()}
         ${parts.declareSums('sumOne')}
         ${!query && parts.declareSums('sumTwo')}
         ${loop.declare}
-        ${columns.declare(one, two)}
-        ${columns.read(loop.begin, one, two)}
-        for (var start = ${loop.begin}; start < end; start += ${tileColumns}u) {
+        ${eachHead(side, layout, walk)}
+        ${each(rm, storeRow)}
+      `,
+      )}
+    `,
+  })
+}
+
+/** Gradient of the bias of a tile of queries and keys. */
+function tiledBiasShader(config: TiledConfig, layout: AttentionLayout): Shader {
+  const { rm, cn } = config
+  const parts = new TiledParts(config, layout)
+  const { vector } = parts
+  const columns = parts.columns(2)
+  const [rows, tileColumns] = [tiledRows(config), tiledColumns(config)]
+  const one: StagedOperand = { operand: 'K', name: 'stagedOne', bound: 'u.keys' }
+  const two: StagedOperand = { operand: 'V', name: 'stagedTwo', bound: 'u.keys' }
+  const factor = (n: number, g: number): string => (layout.dropout ? `factor${n}_${g} * ` : '')
+  const addSlopes = (n: number): string => wgsl`
+    let column${n} = ${parts.column(n)};
+    ${parts.declareOpen('query', n, `column${n}`)}
+    ${parts.perGroup(g => [
+      `let p${n}_${g} = select(${vector}(), exp(${parts.score(n, g)} - lse_${g}), ${parts.open(n, g)});`,
+      `sum${n}_${g} += p${n}_${g} * (${factor(n, g)}d${n}_${g} - mean_${g});`,
+    ])}
+  `
+  const storeRow = (m: number): string => wgsl`
+    if (${parts.row(m)} < u.queries) {
+      ${each(
+        cn,
+        n =>
+          `if (${parts.column(n)} < u.keys) { ${storeBias(parts.row(m), parts.column(n), parts.ofRow(`sum${n}`, m))} }`,
+      )}
+    }
+  `
+  return attentionShader({
+    title: `attention gradient of the bias, ${describe(config, layout)}`,
+    layout,
+    reads: ['q', 'k', 'v', 'dO'],
+    writes: [],
+    statistics: true,
+    ...biasGradient,
+    scores: parts.neighbours('query'),
+    code: wgsl`
+      ${parts.tile('rowTile1', rows)}
+      ${parts.tile('rowTile2', rows)}
+      ${parts.tile('columnTile1', tileColumns)}
+      ${parts.tile('columnTile2', tileColumns)}
+
+      ${parts.main(
+        placeOfBias(rows, tileColumns),
+        wgsl`
+        let start = columnStart;
+        ${parts.perVector((n, g) => `var sum${n}_${g} = ${vector}();`)}
+        ${eachPairOfBias(
+          rows,
+          layout,
+          wgsl`
+          ${columns.declare(one, two)}
+          ${columns.read('start', one, two)}
           workgroupBarrier();
+          ${parts.fillRows('rowTile1', 'Q', 'u.queries')}
+          ${parts.fillRows('rowTile2', 'DO', 'u.queries')}
           ${columns.put(one, 'start', parts.putIn('columnTile1'))}
           ${columns.put(two, 'start', parts.putIn('columnTile2'))}
+          ${parts.rowStatistics()}
           workgroupBarrier();
-          ${columns.read(`start + ${tileColumns}u`, one, two)}
           ${parts.products('s', 'rowTile1', 'columnTile1')}
           ${parts.products('d', 'rowTile2', 'columnTile2')}
-          ${layout.dropout && parts.factors(side)}
-          ${each(cn, n => [`let column${n} = ${parts.column(n)};`, query ? ofQueries(n) : ofKeys(n)])}
-          ${!exchange && 'workgroupBarrier();'}
-          ${parts.accumulate(
-            { sum: 'sumOne', left: 'dScores', tile: 'columnTile1' },
-            ...(query ? [] : [{ sum: 'sumTwo', left: 'probabilities', tile: 'columnTile2' }]),
-          )}
-        }
+          ${layout.dropout && parts.factors('query')}
+          ${each(cn, addSlopes)}
+        `,
+        )}
         ${each(rm, storeRow)}
       `,
       )}
@@ -230,7 +296,7 @@ type Tile = readonly [tx: number, ty: number, rm: 2 | 4 | 8, cn: 2 | 4 | 8, by: 
  * blocks read less for each multiply-add, 4·(rm + cn) words for 4·rm·cn, and what shuffles save in memory goes to more
  * rows.
  */
-const tiles: Readonly<Record<'forward' | 'gradient', readonly Tile[]>> = {
+const tiles: Readonly<Record<'forward' | 'gradient' | 'bias', readonly Tile[]>> = {
   forward: [
     [16, 16, 8, 4, 'shuffles'],
     [8, 16, 4, 4, 'shuffles'],
@@ -245,11 +311,17 @@ const tiles: Readonly<Record<'forward' | 'gradient', readonly Tile[]>> = {
     [16, 8, 4, 2, 'memory'],
     [8, 8, 4, 2, 'memory'],
   ],
+  // Nothing is exchanged.
+  bias: [
+    [16, 16, 4, 2, 'memory'],
+    [8, 16, 4, 4, 'memory'],
+    [8, 8, 4, 2, 'memory'],
+  ],
 }
 
 export const tiled: AttentionKind<TiledConfig> = {
   candidates: (pass, layout, { subgroupSize: lanes, maxWorkgroupStorage, maxWorkgroupInvocations }) =>
-    tiles[pass === 'forward' ? 'forward' : 'gradient']
+    tiles[pass === 'forward' || pass === 'bias' ? pass : 'gradient']
       .map(([tx, ty, rm, cn, by]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn, exchange: by === 'shuffles' }))
       .filter(
         config =>
@@ -261,4 +333,6 @@ export const tiled: AttentionKind<TiledConfig> = {
   rows: tiledRows,
   forward: tiledForwardShader,
   gradient: tiledGradientShader,
+  biasGradient: tiledBiasShader,
+  biasTile: config => [tiledRows(config), tiledColumns(config)],
 }

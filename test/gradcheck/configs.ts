@@ -35,6 +35,7 @@ const ATTENTION_PASSES = {
   forward: 'attention',
   query: 'attention gradient query',
   key: 'attention gradient key',
+  bias: 'attention gradient bias',
 } as const
 const SCANS = ['cumsum', 'cumprod', 'linearScan'] as const
 const WIDTHS = [1, 2, 3, 4, 7, 16, 33, 64, 65, 129, 1000, 1024]
@@ -137,7 +138,7 @@ export function everyConfig(traits: Traits): Set<string> {
   for (const guise of guises(traits)) {
     for (const width of WIDTHS) for (const kernel of ROW_KERNELS) add(kernel, rowPlans(width, guise))
     for (const [pass, kernel] of Object.entries(ATTENTION_PASSES)) {
-      const layout = { dtype: 'f32', headSize: 4, vector: true, mask: true, dropout: true } as const
+      const layout = { dtype: 'f32', headSize: 4, vector: true, mask: 'keys', dropout: true } as const
       add(kernel, attentionCandidates(pass as keyof typeof ATTENTION_PASSES, layout, guise) satisfies AttentionConfig[])
       for (const part of ['probabilities', 'sums'] as const)
         add(`attention gradient ${part}`, storedCandidates(part, layout, guise))

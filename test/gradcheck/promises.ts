@@ -247,6 +247,35 @@ const attentions: readonly Promised[] = [
       return [[o, perRow([2, 2])]]
     },
   },
+  {
+    op: 'attention',
+    says: 'if causal, queries before the first key give zeros, and zero gradients',
+    make: dtype => {
+      const [q, k, v] = [sequence(dtype, [1, 2, 3]), sequence(dtype, [0, 0]), sequence(dtype, [6, 8])]
+      const o = attention(q, k, v, { causal: true })
+      const [dq, dk, dv] = grad(o.cast('f32').sum(), [q, k, v])
+      // The last query attends to both keys: 0.5·3·p·(dp − 7).
+      return [
+        [o, perRow([0, 6, 7])],
+        [dq, perRow([0, 0, 0])],
+        [dk, perRow([-0.75, 0.75])],
+        [dv, [1.5, 1.5, 1.5, 1.5, 0.5, 0.5, 0.5, 0.5]],
+      ]
+    },
+  },
+  {
+    op: 'attention',
+    says: 'a bias of −∞ closes a score, and a query with no others gives zeros; there, the bias has gradient 0',
+    make: dtype => {
+      const [q, k, v] = [sequence(dtype, [1, 2]), sequence(dtype, [0, 0, 0]), sequence(dtype, [6, 8, 10])]
+      const bias = tensor([-INF, 0, 0, -INF, -INF, -INF], [1, 1, 2, 3])
+      const o = attention(q, k, v, { bias })
+      return [
+        [o, perRow([9, 0])],
+        [grad(o.cast('f32').sum(), [bias])[0], [0, -0.5, 0.5, 0, 0, 0]],
+      ]
+    },
+  },
 ]
 
 /** What dropout keeps of six elements, as 0 and 1. */

@@ -1,6 +1,6 @@
 // Gradients of gradients, in float64 against differences: gradient rules are tensor operations, so they are
 // differentiated again.
-import { describe, expect, test } from 'vitest'
+import { describe, test } from 'vitest'
 import { concat, grad } from '../../engine/index.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { isFloat } from '../../shaders/kernel.ts'
@@ -18,11 +18,8 @@ function gradientsOf({ fn, options }: Drawn): (...inputs: Tensor[]) => Tensor {
   }
 }
 
-/** Ops whose gradient has kernels that are not differentiated again. */
-const ONCE = new Set(['attention', 'attentionGradient'])
-
 describe('second derivatives are the slopes of the first', () => {
-  for (const of of cases.filter(({ nets, op }) => nets.includes(1) && !ONCE.has(op))) {
+  for (const of of cases.filter(({ nets }) => nets.includes(1))) {
     test(of.name, () =>
       holds(
         of,
@@ -36,19 +33,4 @@ describe('second derivatives are the slopes of the first', () => {
       ),
     )
   }
-
-  test('or refused with a reason', async () => {
-    for (const of of cases.filter(({ op }) => ONCE.has(op))) {
-      await holds(
-        of,
-        false,
-        async drawn => {
-          expect(() => planned({ ...drawn, fn: gradientsOf(drawn) }, 'alone', [1])).toThrow(
-            /no gradient through attentionGradient: second derivatives/,
-          )
-        },
-        1,
-      )
-    }
-  })
 })

@@ -59,7 +59,7 @@ const traits: Traits = {
   maxStorageBuffers: 16,
   maxWorkgroups: 65535,
 }
-const plainLayout: AttentionLayout = { dtype: 'f16', headSize: 64, vector: true, mask: true, dropout: true }
+const plainLayout: AttentionLayout = { dtype: 'f16', headSize: 64, vector: true, mask: 'keys', dropout: true }
 
 const wgslOf = (pass: Pass, config: AttentionConfig, layout: AttentionLayout): string =>
   (pass === 'forward' ? kindOf(config).forward(config, layout) : kindOf(config).gradient(pass, config, layout)).text
@@ -107,6 +107,10 @@ describe('is offered', () => {
       for (const config of matricesOf(pass, plainLayout, traits))
         expectDeclared(wgslOf(pass, config, plainLayout), matrixBytes(config, plainLayout, pass))
     }
+    for (const config of attentionCandidates('bias', plainLayout, traits)) {
+      if (config.kind === 'matrix')
+        expectDeclared(kindOf(config).biasGradient(config, plainLayout).text, matrixBytes(config, plainLayout, 'bias'))
+    }
     for (const config of storedCandidates('probabilities', plainLayout, traits)) {
       if (config.kind === 'matrix')
         expectDeclared(
@@ -128,7 +132,7 @@ test('Dawn compiles it, every pass with and without mask and dropout', async () 
       [true, false].flatMap(mask =>
         [true, false].flatMap(dropout =>
           [32, 64].flatMap(headSize => {
-            const layout: AttentionLayout = { ...plainLayout, headSize, mask, dropout }
+            const layout: AttentionLayout = { ...plainLayout, headSize, mask: mask ? 'keys' : undefined, dropout }
             const offered = configs(pass, layout)
             const stored = offered.flatMap(config => [
               storedKindOf(config).probabilities(config, layout).text,
@@ -153,20 +157,35 @@ test('Dawn compiles it, every pass with and without mask and dropout', async () 
   await expectCompiled(shaders((_, { headSize }) => (headSize === 32 ? [small] : [])))
 })
 
-function problemOf(
-  { batch, queries, keys, heads, headSize, mask, rate, seed }: Case,
-  dtype: 'f16' | 'f32',
-  scale: number,
-): AttentionProblem {
+function problemOf(c: Case, { rest }: Tensors, dtype: 'f16' | 'f32', scale: number): AttentionProblem {
+  const {
+    batch,
+    queries,
+    keys,
+    heads,
+    keyHeads = heads,
+    headSize,
+    mask,
+    causal = false,
+    scoreMask,
+    bias,
+    rate,
+    seed,
+  } = c
+  const [first, second] = rest
+  const [items, ofHeads, ofQueries] = first?.spec.shape ?? []
   return {
     batch,
     queries,
     keys,
     heads,
+    keyHeads,
     headSize,
     dtype,
     scale,
-    mask: mask !== undefined,
+    mask: mask ? { of: 'keys' } : scoreMask && { of: 'scores', lengths: [items, ofHeads, ofQueries] },
+    causal,
+    bias: bias && (mask || scoreMask ? second : first).spec,
     dropout: rate > 0 ? { rate, stream: 9, seed } : undefined,
     maxWorkgroups: bench.traits.maxWorkgroups,
   }
@@ -180,7 +199,8 @@ function runnerOf(c: Case, tensors: Tensors, config: MatrixConfig | Choose, chan
   const answer =
     (form: GradientForm): ChooseAttention =>
     question => {
-      const pass = question === 'probabilities' ? 'query' : question === 'sums' ? 'key' : question
+      const pass =
+        question === 'probabilities' || question === 'bias' ? 'query' : question === 'sums' ? 'key' : question
       return (pass === 'form' ? form : choose(pass)) as never
     }
   // Room for one head's square: the stored gradient's heads come by turns.
@@ -188,7 +208,7 @@ function runnerOf(c: Case, tensors: Tensors, config: MatrixConfig | Choose, chan
   const attributes = attributesOf(c)
   const { dtype } = tensors.q.spec
   if (dtype !== 'f16' && dtype !== 'f32') throw new Error(`attention of ${dtype}`)
-  const problem = problemOf(c, dtype, Number(attributes.scale))
+  const problem = problemOf(c, tensors, dtype, Number(attributes.scale))
   const run = async (
     name: string,
     lowering: Lowering,
@@ -219,7 +239,8 @@ function runnerOf(c: Case, tensors: Tensors, config: MatrixConfig | Choose, chan
     gradient: (forward: readonly Float64Array[], form: GradientForm) => {
       const backward = gradientInputs(tensors, forward)
       const [q, k, v, o, , dO] = backward.map(view)
-      return run('attentionGradient', attentionBackward(problem, [q, k, v, o, dO], traits, answer(form)), backward)
+      const lowering = attentionBackward(problem, [q, k, v, o, dO], traits, answer(form), problem.bias !== undefined)
+      return run('attentionGradient', lowering, backward)
     },
   }
 }
@@ -262,24 +283,19 @@ async function expectRight(
 
 /** Problems of any lengths, for one layout of the shader. */
 const problems = ({
-  headSize,
   masked,
-  rate,
-}: {
-  headSize: number
-  masked: boolean
-  rate: number
-}): fc.Arbitrary<Case> =>
-  fc.record({
-    batch: fc.integer({ min: 1, max: 2 }),
-    queries: length,
-    keys: length,
-    heads: fc.integer({ min: 1, max: 2 }),
-    headSize: fc.constant(headSize),
-    mask: masked ? masks : fc.constant(undefined),
-    rate: fc.constant(rate),
-    seed: fc.integer({ min: 0, max: 0xffffffff }),
-  })
+  ...layout
+}: Pick<Case, 'headSize' | 'rate'> & Partial<Case> & { readonly masked: boolean }): fc.Arbitrary<Case> =>
+  fc
+    .record({
+      batch: fc.integer({ min: 1, max: 2 }),
+      queries: length,
+      keys: length,
+      heads: fc.integer({ min: 1, max: 2 }),
+      mask: masked ? masks : fc.constant(undefined),
+      seed: fc.integer({ min: 0, max: 0xffffffff }),
+    })
+    .map(drawn => ({ ...drawn, ...layout }))
 
 describe('gives what float64 gives, with the matrix operations written out', () => {
   beforeEach(context => {
@@ -316,13 +332,27 @@ describe('gives what float64 gives, with the matrix operations written out', () 
       dtype: 'f16',
     },
   ]
-  for (const { config, headSize, masked, rate, dtype } of forms) {
+  const decoder: Partial<Case> = {
+    heads: 4,
+    keyHeads: 2,
+    causal: true,
+    scoreMask: [true, false, true],
+    bias: [false, true, true, true],
+  }
+  const all = [
+    ...forms.map(form => ({ ...form, more: {} })),
+    { ...forms[0], headSize: 16, masked: false, more: decoder },
+    { ...forms[2], headSize: 16, more: { causal: true } },
+  ]
+  for (const { config, headSize, masked, rate, dtype, more } of all) {
     const { m, n, k, lanes } = config.fragment
-    const options = `${masked ? ', masked' : ''}${rate ? ', with dropout' : ''}`
+    const options = `${masked ? ', masked' : ''}${rate ? ', with dropout' : ''}${Object.keys(more)
+      .map(name => `, ${name}`)
+      .join('')}`
     test(`${matrixName(config)}, ${m}x${n}x${k} by ${lanes} lanes, headSize ${headSize} ${dtype}${options}`, async () => {
       const element = bench.traits.f16 ? dtype : 'f32'
       await fc.assert(
-        fc.asyncProperty(problems({ headSize, masked, rate }), c =>
+        fc.asyncProperty(problems({ headSize, masked, rate, ...more }), c =>
           expectRight(c, drawTensors(c, element), config, lowering => writtenOut(lowering, config.fragment, element)),
         ),
         { numRuns: 6, seed: SEED, endOnFailure: true },
@@ -450,7 +480,8 @@ test('gives what float64 gives, as it is', async context => {
     [32, false, 0],
     [64, true, 0.1],
   ] as const) {
-    const layout: AttentionLayout = { dtype: 'f16', headSize, vector: true, mask: masked, dropout: rate > 0 }
+    const mask = masked ? 'keys' : undefined
+    const layout: AttentionLayout = { dtype: 'f16', headSize, vector: true, mask, dropout: rate > 0 }
     const most = Math.max(...passes.map(pass => matricesOf(pass, layout, bench.traits).length))
     expect(most).toBeGreaterThan(0)
     for (let n = 0; n < most; n++) {

@@ -142,30 +142,42 @@ async function checkCase(c: Case, tensors: Tensors, tolerance: number): Promise<
 const label = (lowering: Lowering): string => lowering.launches.map(l => l.label).join(', ')
 
 describe('every attention kernel agrees with float64, forward and backward', () => {
-  // A layout is compiled anew, so there are few, and many problems for each.
-  const layouts = [
+  // A layout is compiled anew, so there are few, and many problems for each. What few problems have comes together: the
+  // head size says which third of a GPU's candidates runs.
+  const layouts: readonly (Pick<Case, 'headSize' | 'rate'> & Partial<Case> & { readonly masked: boolean })[] = [
     { headSize: 1, masked: true, rate: 0.3 },
     { headSize: 6, masked: false, rate: 0 },
     { headSize: 32, masked: true, rate: 0.1 },
     { headSize: 64, masked: true, rate: 0 },
-    { headSize: 3, masked: true, rate: 0, causal: true },
-    { headSize: 8, masked: false, rate: 0.1, causal: true },
+    { headSize: 3, masked: true, rate: 0, causal: true, keyHeads: 1 },
+    {
+      headSize: 4,
+      masked: false,
+      rate: 0.1,
+      causal: true,
+      keyHeads: 2,
+      scoreMask: [true, false, true],
+      bias: [false, true, true, true],
+    },
+    { headSize: 8, masked: true, rate: 0.2, bias: [true, false, false, true] },
   ]
-  for (const { headSize, masked, rate, causal = false } of layouts) {
-    test(`headSize ${headSize}${masked ? ', masked' : ''}${causal ? ', causal' : ''}${rate ? ', with dropout' : ''}`, async () => {
+  for (const { masked, ...layout } of layouts) {
+    const options = Object.entries(layout).map(([name, value]) => `${name} ${JSON.stringify(value)}`)
+    test(`${options.join(', ')}${masked ? ', masked' : ''}`, async () => {
+      const { keyHeads } = layout
       const problems = fc.record({
         batch: fc.integer({ min: 1, max: 2 }),
         queries: length,
         keys: length,
-        heads: fc.integer({ min: 1, max: 3 }),
-        headSize: fc.constant(headSize),
+        heads: keyHeads ? fc.constantFrom(2 * keyHeads, 4) : fc.integer({ min: 1, max: 3 }),
         mask: masked ? masks : fc.constant(undefined),
-        causal: fc.constant(causal),
-        rate: fc.constant(rate),
         seed: fc.integer({ min: 0, max: 0xffffffff }),
       })
       await fc.assert(
-        fc.asyncProperty(problems, c => checkCase(c, drawTensors(c), 2e-5)),
+        fc.asyncProperty(problems, drawn => {
+          const c: Case = { ...layout, ...drawn }
+          return checkCase(c, drawTensors(c), 2e-5)
+        }),
         { numRuns: 5, seed: SEED, endOnFailure: true },
       )
     })
@@ -314,14 +326,19 @@ test('f16 operands are summed in f32', async context => {
 const declaredBytes = (wgsl: string): number => workgroupArrays(wgsl).reduce((sum, bytes) => sum + bytes, 0)
 
 test('workgroup memory is counted as the shaders declare it, and a small adapter is given what fits', () => {
-  const layout: AttentionLayout = { dtype: 'f32', headSize: 64, vector: true, mask: true, dropout: true }
+  const layout: AttentionLayout = { dtype: 'f32', headSize: 64, vector: true, mask: 'keys', dropout: true }
   const gpu: Traits = { ...bench.traits, cpu: false, maxWorkgroupInvocations: 256, maxWorkgroupStorage: 16384 }
-  for (const pass of ['forward', 'query', 'key'] as const) {
+  for (const pass of ['forward', 'query', 'key', 'bias'] as const) {
     for (const form of [layout, { ...layout, dtype: 'f16' as const, headSize: 20 }]) {
       for (const config of attentionCandidates(pass, form, { ...gpu, maxWorkgroupStorage: 1 << 20 })) {
         if (config.kind !== 'tiled') continue
+        const kind = kindOf(config)
         const { text: wgsl } =
-          pass === 'forward' ? kindOf(config).forward(config, form) : kindOf(config).gradient(pass, config, form)
+          pass === 'forward'
+            ? kind.forward(config, form)
+            : pass === 'bias'
+              ? kind.biasGradient(config, form)
+              : kind.gradient(pass, config, form)
         expect(tiledBytes(config, form, pass)).toBe(declaredBytes(wgsl))
       }
     }
@@ -346,7 +363,7 @@ test('so is that of the stored gradient', () => {
     { headSize: 64, dtype: 'f32' },
     { headSize: 20, dtype: 'f16' },
   ] as const) {
-    const form: AttentionLayout = { ...layout, vector: true, mask: true, dropout: false }
+    const form: AttentionLayout = { ...layout, vector: true, mask: 'keys', dropout: false }
     for (const part of ['probabilities', 'sums'] as const) {
       for (const config of storedCandidates(part, form, gpu)) {
         if (config.kind !== 'stored') continue
@@ -447,6 +464,27 @@ test('scratch memory grows with the sequence, not with its square, and eight buf
   expect(bytes(1024, { ...gpu, scratchBytes: 2 ** 24 }, 'stored')).toBe(2 ** 24 + bytes(1024, gpu, 'fused'))
 })
 
+test('eight buffers suffice for mask, bias and dropout together, on a GPU and on a CPU', () => {
+  for (const masked of [
+    { mask: (_: number, key: number) => key > 1 },
+    { mask: undefined, scoreMask: [true, true, true] as const },
+  ]) {
+    const c: Case = { ...plainCase, keyHeads: 1, bias: [true, true, true, true], rate: 0.1, ...masked }
+    const tensors = drawTensors(c)
+    const attributes = attributesOf(c)
+    const inputs = forwardInputs(tensors)
+    const backward = gradientInputs(tensors, expected('attention', inputs, attributes))
+    const lowerings = [true, false].flatMap(cpu =>
+      (['fused', 'stored'] as const).flatMap(form => [
+        lower('attention', inputs, attributes, { ...bench.traits, cpu }, 0),
+        lower('attentionGradient', backward, attributes, { ...bench.traits, cpu }, 0, form),
+      ]),
+    )
+    for (const { launches } of lowerings)
+      for (const { label, slots } of launches) expect(slots.length, label).toBeLessThanOrEqual(8)
+  }
+})
+
 describe('in float64', () => {
   const problem = fc.record({
     queries: fc.integer({ min: 1, max: 6 }),
@@ -503,6 +541,29 @@ describe('in float64', () => {
     expect(o[1]).toBeCloseTo(20 * (1 - first), 12)
   })
 
+  test('causal queries at the end of a cache, one or several, give their rows of the whole sequence', () => {
+    const c: Case = { ...plainCase, batch: 2, queries: 6, keys: 6, heads: 4, keyHeads: 2 }
+    const [q, k, v] = [drawTensors(c).q, drawTensors(c).k, drawTensors(c).v].map(({ data, spec }) =>
+      tensor(Float32Array.from(data), spec.shape),
+    )
+    const [whole] = reference([attention(q, k, v, { causal: true })])
+    for (const from of [5, 3]) {
+      const [rows] = reference([attention(q.slice([0, from], [2, 6]), k, v, { causal: true })])
+      const count = 6 - from
+      rows.forEach((x, at) => {
+        const [item, rest] = [Math.floor(at / (count * 32)), at % (count * 32)]
+        expect(x).toBeCloseTo(whole[item * 6 * 32 + from * 32 + rest], 12)
+      })
+    }
+    // A mask says how much of a longer cache is in use.
+    const used = tensor(Int32Array.of(1, 1, 1, 1, 0, 0), [1, 1, 1, 6])
+    const [masked, short] = reference([
+      attention(q.slice([0, 3], [2, 4]), k, v, { mask: used }),
+      attention(q.slice([0, 3], [2, 4]), k.slice([0, 0], [2, 4]), v.slice([0, 0], [2, 4]), { causal: true }),
+    ])
+    expect(Array.from(masked)).toEqual(Array.from(short))
+  })
+
   test('dropout keeps the mean and depends on the step', () => {
     const q = tensor(new Float32Array(2000), [1, 2000, 1, 1])
     const ones = tensor(new Float32Array(8).fill(1), [1, 8, 1, 1])
@@ -531,7 +592,9 @@ test('what does not fit is said in one line', () => {
     'attention: q is f32[6, 4], but f32 or f16 [batch, queries, heads, headSize] was expected',
   )
   expect(() => attention(x, x, short)).toThrow('attention: v is f32[1, 2, 2, 4], but f32[1, 3, 2, 4] was expected')
-  expect(() => attention(x, x, x, { mask })).toThrow('attention: mask is f32[1, 3], but i32[1, 3] was expected')
+  expect(() => attention(x, x, x, { mask })).toThrow(
+    'attention: mask is f32[1, 3], but i32 or u32 [1, 3] or four axes that broadcast to [1, 2, 3, 3] was expected',
+  )
   expect(() => attention(x, x, x, { dropout: { rate: 1, stream: 0, step, seed: 0 } })).toThrow(
     'dropout rate 1 is not in [0, 1)',
   )
@@ -541,12 +604,21 @@ test('what does not fit is said in one line', () => {
   const [, lse] = applyAll('attention', [x, x, x], {
     scale: 1,
     hasMask: false,
+    hasBias: false,
     causal: false,
     rate: 0,
     stream: 0,
     seed: 0,
   })
   expect(() => grad(lse.sum(), [x])).toThrow('no gradient flows through the log-sum-exp')
-  const [dq] = grad(attention(x, x, x).sum(), [x])
-  expect(() => grad(dq.sum(), [x])).toThrow('second derivatives of fused attention are not implemented')
+  const three = tensor(new Float32Array(36), [1, 3, 3, 4])
+  expect(() => attention(three, x, x)).toThrow('attention: k is f32[1, 3, 2, 4], but f32[1, 3, 3, 4] was expected')
+  const scores = tensor(new Float32Array(18), [2, 3, 3])
+  expect(() => attention(x, x, x, { bias: scores.reshape([3, 2, 3]) })).toThrow(
+    'attention: bias is f32[3, 2, 3], but f32 that broadcasts to [1, 2, 3, 3] was expected',
+  )
+  expect(() => attention(x, x, x, { bias: mask.cast('i32') })).toThrow('attention: bias is i32[1, 3], but f32')
+  expect(() => attention(x, x, x, { mask: tensor(new Int32Array(9), [3, 3]) })).toThrow(
+    'attention: mask is i32[3, 3], but i32 or u32 [1, 3] or four axes',
+  )
 })

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import { type Attributes, findOp } from '../../engine/graph.ts'
 import '../../engine/ops/attention.ts'
+import '../../engine/reference.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { contiguousView } from '../../engine/view.ts'
 import type { View } from '../../shaders/kernel.ts'
@@ -17,7 +18,13 @@ export interface Case {
   readonly headSize: number
   /** Attended keys of each batch item, by rule; undefined: no mask. */
   readonly mask: ((item: number, key: number) => boolean) | undefined
+  /** As many as heads, where left out. */
+  readonly keyHeads?: number
   readonly causal?: boolean
+  /** In place of a mask of keys, one of scores: whether it tells batch items, heads and queries apart. */
+  readonly scoreMask?: readonly [item: boolean, head: boolean, query: boolean]
+  /** A bias: whether it tells these apart. */
+  readonly bias?: readonly [item: boolean, head: boolean, query: boolean, key: boolean]
   readonly rate: number
   readonly seed: number
 }
@@ -40,8 +47,41 @@ export const kernelOf = (name: string) => {
   return op
 }
 
-export function attributesOf({ headSize, mask, causal = false, rate, seed }: Case): Attributes {
-  return { scale: 1 / Math.sqrt(headSize), hasMask: mask !== undefined, causal, rate, stream: 9, seed }
+export function attributesOf({ headSize, mask, causal = false, scoreMask, bias, rate, seed }: Case): Attributes {
+  return {
+    scale: 1 / Math.sqrt(headSize),
+    hasMask: mask !== undefined || scoreMask !== undefined,
+    hasBias: bias !== undefined,
+    biasGradient: bias !== undefined,
+    causal,
+    rate,
+    stream: 9,
+    seed,
+  }
+}
+
+/** Whether a mask of scores opens one. Every fifth query attends to nothing. */
+const opens = (item: number, head: number, query: number, key: number): boolean =>
+  query % 5 !== 3 && (item + 2 * head + 3 * query + 5 * key) % 7 > 2
+
+/** What of [batch, heads, queries, keys] a mask or a bias tells apart: these lengths, and 1 of the others. */
+const lengthsOf = ({ batch, heads, queries, keys }: Case, apart: readonly boolean[]): number[] =>
+  [batch, heads, queries, keys].map((n, axis) => ((apart[axis] ?? true) ? n : 1))
+
+/** Coordinates of each element. */
+const coordinates = (shape: readonly number[]): number[][] =>
+  Array.from({ length: sizeOf(shape) }, (_, at) =>
+    shape.map((n, axis) => Math.floor(at / sizeOf(shape.slice(axis + 1))) % n),
+  )
+
+/** Whether a query attends to a key. */
+export function isOpen(c: Case, item: number, head: number, query: number, key: number): boolean {
+  const [ofItem, ofHead, ofQuery] = c.scoreMask ?? []
+  return (
+    c.mask?.(item, key) !== false &&
+    !(c.causal && key > query + c.keys - c.queries) &&
+    (!c.scoreMask || opens(ofItem ? item : 0, ofHead ? head : 0, ofQuery ? query : 0, key))
+  )
 }
 
 export interface Tensors {
@@ -61,21 +101,27 @@ export const contiguous = (
 const inHalf = (data: Float64Array): Float64Array => Float64Array.from(new Float16Array(data))
 
 export function drawTensors(c: Case, dtype: 'f32' | 'f16' = 'f32'): Tensors {
-  const float = (stream: number, length: number): TestInput => {
-    const shape = [c.batch, length, c.heads, c.headSize]
+  const { keyHeads = c.heads } = c
+  const float = (stream: number, length: number, heads = c.heads): TestInput => {
+    const shape = [c.batch, length, heads, c.headSize]
     const data = normals(sizeOf(shape), stream, c.seed)
     return contiguous(dtype === 'f16' ? Float32Array.from(new Float16Array(data)) : data, shape, dtype)
   }
   const { mask } = c
   const bits =
     mask && Int32Array.from({ length: c.batch * c.keys }, (_, i) => (mask(Math.floor(i / c.keys), i % c.keys) ? 1 : 0))
+  const scoreShape = c.scoreMask && lengthsOf(c, c.scoreMask)
+  const scoreBits = scoreShape && coordinates(scoreShape).map(([b, h, i, j]) => (opens(b, h, i, j) ? 1 : 0))
+  const biasShape = c.bias && lengthsOf(c, c.bias)
   return {
     q: float(1, c.queries),
-    k: float(2, c.keys),
-    v: float(3, c.keys),
+    k: float(2, c.keys, keyHeads),
+    v: float(3, c.keys, keyHeads),
     dO: float(4, c.queries),
     rest: [
       ...(bits ? [contiguous(bits, [c.batch, c.keys], 'i32')] : []),
+      ...(scoreShape && scoreBits ? [contiguous(scoreBits, scoreShape, 'i32')] : []),
+      ...(biasShape ? [contiguous(normals(sizeOf(biasShape), 5, c.seed), biasShape)] : []),
       ...(c.rate > 0 ? [contiguous([STEP], [], 'u32')] : []),
     ],
   }
@@ -152,13 +198,11 @@ export const masks = fc.constantFrom<NonNullable<Case['mask']>>(
 
 /**
  * How far o, dq, dk and dv may be off, element by element, if probabilities and dScores are rounded to f16 before they
- * are multiplied, and so is the result: 2⁻¹¹ of each term's size and of the sum, with float64's `o` and `lse`.
+ * are multiplied, and so is the result: 2⁻¹¹ of each term's size and of the sum, with float64's `o` and `lse`. The
+ * gradient of a bias has no such products.
  */
-export function roundingIn16(
-  { batch, queries, keys, heads, headSize, mask, causal, rate, seed }: Case,
-  { q, k, v, dO }: Tensors,
-  [o, lse]: readonly Float64Array[],
-) {
+export function roundingIn16(c: Case, { q, k, v, dO, rest }: Tensors, [o, lse]: readonly Float64Array[]) {
+  const { batch, queries, keys, heads, keyHeads = heads, headSize, rate, seed } = c
   const [qs, ks, vs, dOs] = [q, k, v, dO].map(elements)
   const os = inHalf(o)
   const unit = 2 ** -11
@@ -168,16 +212,21 @@ export function roundingIn16(
     for (let d = 0; d < headSize; d++) sum += a[at + d] * b[bt + d]
     return sum
   }
+  const bias = c.bias && rest[c.mask || c.scoreMask ? 1 : 0]
+  const biasOf = (...at: readonly number[]): number =>
+    bias
+      ? bias.data[at.reduce((sum, n, axis) => sum + (bias.spec.shape[axis] > 1 ? n * bias.spec.strides[axis] : 0), 0)]
+      : 0
   const scale = 1 / Math.sqrt(headSize)
   for (let row = 0; row < batch * heads * queries; row++) {
     const [item, head, i] = [Math.floor(row / queries / heads), Math.floor(row / queries) % heads, row % queries]
     const at = ((item * queries + i) * heads + head) * headSize
     const mean = dot(dOs, at, os, at)
     for (let j = 0; j < keys; j++) {
-      if ((mask && !mask(item, j)) || (causal && j > i + keys - queries)) continue
-      const jt = ((item * keys + j) * heads + head) * headSize
+      if (!isOpen(c, item, head, i, j)) continue
+      const jt = ((item * keys + j) * keyHeads + Math.floor((head * keyHeads) / heads)) * headSize
       const z = keepFactor(rate, row * keys + j, 9, STEP, seed)
-      const p = Math.exp(scale * dot(qs, at, ks, jt) - lse[row])
+      const p = Math.exp(scale * dot(qs, at, ks, jt) + biasOf(item, head, i, j) - lse[row])
       const slope = Math.abs(scale * p * (z * dot(dOs, at, vs, jt) - mean))
       for (let d = 0; d < headSize; d++) {
         ofO[at + d] += unit * p * z * Math.abs(vs[jt + d])

@@ -1,6 +1,16 @@
 // Cases of the ops with kernels of their own, and of their gradients' kernels as functions in their own right.
 import fc from 'fast-check'
-import { attention, concat, crossEntropy, divergence, dropout, loraLinear, ones, zeros } from '../../../engine/index.ts'
+import {
+  attention,
+  concat,
+  crossEntropy,
+  divergence,
+  dropout,
+  grad,
+  loraLinear,
+  ones,
+  zeros,
+} from '../../../engine/index.ts'
 import { matmul } from '../../../engine/ops/matmul.ts'
 import { adamw } from '../../../engine/ops/adamw.ts'
 import { apply, applyAll, type Tensor } from '../../../engine/tensor.ts'
@@ -406,7 +416,6 @@ const attentionParams = fc.record({
   keys: fc.constantFrom(70, 3, 65, 17, 16, 33, 1, 15),
   headSize: fc.constantFrom(1, 3, 4, 8, 16, 20),
   mask: fc.constantFrom('none', 'some', 'row'),
-  causal: fc.boolean(),
   rate: fc.constantFrom(0, 0.25),
   merged: fc.boolean(),
   hard: fc.nat(4),
@@ -418,7 +427,7 @@ const attentionCase = (op: 'attention' | 'attentionGradient'): OpCase =>
     op,
     attentionParams,
     draw => {
-      const { batch, heads, mask, causal, rate, merged, hard, step, seed } = draw
+      const { batch, heads, mask, rate, merged, hard, step, seed } = draw
       const [queries, keys, headSize] = [draw.queries, draw.keys, draw.headSize]
       // Heads inside a linear layer's output, as models have them, or in tensors of four axes.
       const shape = (sequence: number): number[] =>
@@ -439,7 +448,6 @@ const attentionCase = (op: 'attention' | 'attentionGradient'): OpCase =>
           const now = rest[mask === 'none' ? 0 : 1]
           const out = attention(split(q, queries), split(k, keys), split(v, keys), {
             mask: masks,
-            causal,
             dropout: rate === 0 ? undefined : { rate, stream: 3, step: now, seed },
           })
           return merged ? out.reshape(shape(queries)) : out
@@ -451,6 +459,115 @@ const attentionCase = (op: 'attention' | 'attentionGradient'): OpCase =>
     },
     { rounds: op === 'attentionGradient' ? 0.75 : 0.5 },
   )
+
+/** What of [batch, heads, queries, keys] a mask or a bias tells apart. */
+const axesApart = fc.constantFrom([1, 1, 1, 1], [0, 1, 1, 1], [1, 0, 1, 1], [0, 0, 1, 1], [0, 1, 0, 1])
+const lengthsOf = (all: readonly number[], apart: readonly number[]): number[] => all.map((n, i) => (apart[i] ? n : 1))
+
+interface DecoderForm {
+  readonly heads: readonly [queries: number, keys: number]
+  readonly causal?: boolean
+  readonly mask?: 'keys' | 'scores'
+  readonly bias?: boolean
+  readonly rate?: number
+}
+
+const decoderParams = fc.record({
+  // Few, each of which has kernels of its own.
+  form: fc.constantFrom<DecoderForm>(
+    { heads: [2, 2], causal: true, mask: 'keys', bias: true },
+    { heads: [4, 2], causal: true },
+    { heads: [4, 2], mask: 'scores', bias: true, rate: 0.25 },
+  ),
+  batch: fc.constantFrom(1, 2),
+  // Whole sequences, some queries at the end of a cache, one, and more queries than keys.
+  sequence: fc.constantFrom([17, 17], [9, 33], [66, 70], [1, 16], [20, 15], [5, 70], [8, 8]),
+  apart: fc.tuple(axesApart, axesApart),
+  step: fc.nat(100),
+})
+
+const decoderCase = opCase(
+  'attentionGradient',
+  decoderParams,
+  ({ form, batch, sequence: [queries, keys], apart, step, seed }) => {
+    const { causal, mask, bias, rate = 0 } = form
+    const [heads, keyHeads] = form.heads
+    const headSize = 4
+    const scores = [batch, heads, queries, keys]
+    const maskShape = lengthsOf(scores, mask === 'keys' ? [1, 0, 0, 1] : apart[0])
+    // Every seventh row is closed.
+    const open = (at: number): number =>
+      (Math.floor(at / maskShape[3]) + seed) % 7 === 0 ? 0 : (at * 5 + seed) % 7 > 1 ? 1 : 0
+    return {
+      slots: [
+        { shape: [batch, queries, heads, headSize] },
+        { shape: [batch, keys, keyHeads, headSize] },
+        { shape: [batch, keys, keyHeads, headSize] },
+        ...(bias ? [{ shape: lengthsOf(scores, apart[1]), dtype: 'f32' } as const] : []),
+        ...(mask ? [{ shape: maskShape, dtype: 'i32', values: open } as const] : []),
+        ...(rate === 0 ? [] : [{ shape: [], dtype: 'u32', values: () => step } as const]),
+      ],
+      fn: (q, k, v, ...rest) =>
+        attention(q, k, v, {
+          causal,
+          bias: bias ? rest[0] : undefined,
+          mask: mask && rest[bias ? 1 : 0],
+          dropout: rate === 0 ? undefined : { rate, stream: 3, step: rest[rest.length - 1], seed },
+        }),
+      options: { sumLength: Math.max(queries, keys) },
+    }
+  },
+  { of: 'decoders' },
+)
+
+const twiceCase = opCase(
+  'attentionGradient',
+  fc.record({
+    heads: fc.constantFrom([2, 2], [4, 2], [2, 1]),
+    queries: fc.constantFrom(1, 3, 5),
+    keys: fc.constantFrom(4, 5),
+    // Few forms, each of which has kernels of its own.
+    options: fc.constantFrom<{ causal?: boolean; mask?: boolean; bias?: readonly number[]; rate?: number }>(
+      {},
+      { causal: true, bias: [0, 1, 1, 1] },
+      { mask: true, rate: 0.25, bias: [1, 0, 0, 1] },
+      { causal: true, mask: true },
+    ),
+    step: fc.nat(100),
+  }),
+  ({ heads: [heads, keyHeads], queries, keys, options, step, seed }) => {
+    const { causal, mask = false, bias, rate = 0 } = options
+    const [batch, headSize] = [2, 3]
+    return {
+      slots: [
+        { shape: [batch, queries, heads, headSize] },
+        { shape: [batch, keys, keyHeads, headSize] },
+        { shape: [batch, keys, keyHeads, headSize] },
+        { shape: [batch, queries, heads, headSize] },
+        ...(bias ? [{ shape: lengthsOf([batch, heads, queries, keys], bias), dtype: 'f32' } as const] : []),
+        ...(mask
+          ? [{ shape: [batch, 1, 1, keys], dtype: 'i32', values: (at: number) => (at + seed) % 3 } as const]
+          : []),
+        ...(rate === 0 ? [] : [{ shape: [], dtype: 'u32', values: () => step } as const]),
+      ],
+      // All first gradients in one vector.
+      fn: (q, k, v, upstream, ...rest) => {
+        const o = attention(q, k, v, {
+          causal,
+          bias: bias && rest[0],
+          mask: mask ? rest[bias ? 1 : 0] : undefined,
+          dropout: rate === 0 ? undefined : { rate, stream: 3, step: rest[rest.length - 1], seed },
+        })
+        const by = [q, k, v, ...(bias ? [rest[0]] : [])]
+        return concat(grad(o, by, upstream).map(gradient => gradient.cast('f32').reshape([gradient.size])))
+      },
+      options: { sumLength: 40 },
+      // They are made of ops that have cases of their own, so few draws run on the device.
+      nets: seed % 4 === 0 ? [1, 2, 3] : [1],
+    }
+  },
+  { of: 'second derivatives', rounds: 0, floats: 'f32' },
+)
 
 const gatherParams = fc.record({
   rows: fc.constantFrom(1, 2, 7, 33),
@@ -572,7 +689,12 @@ const sortCase = opCase(
 
 /** Apart, since their many configs take as long to compile as all others. */
 export const matmulCases: readonly OpCase[] = [matmulCase, finishedCase, ...loraCases]
-export const attentionCases: readonly OpCase[] = [attentionCase('attention'), attentionCase('attentionGradient')]
+export const attentionCases: readonly OpCase[] = [
+  attentionCase('attention'),
+  attentionCase('attentionGradient'),
+  decoderCase,
+  twiceCase,
+]
 
 /** Small kernels with many ways to share a row. */
 export const rowCases: readonly OpCase[] = [

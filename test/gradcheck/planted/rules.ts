@@ -213,21 +213,50 @@ const kernels: readonly Plant[] = [
     (right, { inputs, outputs, upstream: [dO], attributes }) => {
       if (!dO || !attributes.hasMask) return [...right]
       const [q, k, v, mask, ...step] = inputs
-      return applyAll(
-        'attentionGradient',
-        [q, k, v, outputs[0], outputs[1], dO, mask.mul(0).add(1), ...step],
-        attributes,
-      )
+      return applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, mask.mul(0).add(1), ...step], {
+        ...attributes,
+        biasGradient: false,
+      })
     },
   ),
   wrongRule(
     'attention',
     'not causal in the backward pass',
-    (right, { inputs, outputs, upstream: [dO], attributes }) => {
+    (right, { inputs: [q, k, v, ...rest], outputs, upstream: [dO], attributes }) => {
       if (!dO || !attributes.causal) return [...right]
-      const [q, k, v, ...rest] = inputs
-      return applyAll('attentionGradient', [q, k, v, ...outputs, dO, ...rest], { ...attributes, causal: false })
+      const wrong = { ...attributes, causal: false, biasGradient: false }
+      return applyAll('attentionGradient', [q, k, v, ...outputs, dO, ...rest], wrong)
     },
+    'attentionGradient of decoders',
+  ),
+  wrongRule(
+    'attention',
+    'no sum over what the bias is broadcast to',
+    (right, { inputs: [q, k, v, ...rest], outputs, upstream: [dO], attributes }) => {
+      const { hasMask, hasBias } = attributes
+      if (!dO || !hasBias) return [...right]
+      const bias = rest[hasMask ? 1 : 0]
+      const whole = bias.broadcastTo([q.shape[0], q.shape[2], q.shape[1], k.shape[1]])
+      const others = rest.map(input => (input === bias ? whole : input))
+      const given = applyAll('attentionGradient', [q, k, v, ...outputs, dO, ...others], {
+        ...attributes,
+        biasGradient: true,
+      })
+      return [...right.slice(0, hasMask ? 4 : 3), firstOf(given[3], bias)]
+    },
+    'attentionGradient of decoders',
+  ),
+  wrongRule(
+    'attentionGradient',
+    'the scale is missing',
+    ([dq, ...others], { attributes: { scale } }) => [dq?.div(scale), ...others],
+    'attentionGradient of second derivatives',
+  ),
+  wrongRule(
+    'attentionGradient',
+    'the upstream gradient is taken for a constant',
+    ([dq, dk, dv, o, lse, , ...others]) => [dq, dk, dv, o, lse, undefined, ...others],
+    'attentionGradient of second derivatives',
   ),
   wrongRule(
     'attention',
@@ -237,6 +266,7 @@ const kernels: readonly Plant[] = [
         ? applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, ...rest], {
             ...attributes,
             seed: attributes.seed + 1,
+            biasGradient: false,
           })
         : [],
   ),

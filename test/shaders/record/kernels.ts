@@ -309,8 +309,10 @@ function* matmuls(traits: Traits, names?: readonly string[]): Generator<Recorded
 interface AttentionCase {
   readonly headSize: number
   readonly dtype: 'f32' | 'f16'
-  readonly mask?: boolean
+  readonly mask?: 'keys' | 'scores'
   readonly causal?: boolean
+  readonly bias?: boolean
+  readonly keyHeads?: number
   readonly rate?: number
   /** Slices of one projection, heads before the sequence. */
   readonly strided?: boolean
@@ -319,27 +321,32 @@ interface AttentionCase {
 
 const attentionCases: readonly AttentionCase[] = [
   { headSize: 64, dtype: 'f32' },
-  { headSize: 64, dtype: 'f32', mask: true },
-  { headSize: 64, dtype: 'f32', mask: true, rate: 0.1 },
-  { headSize: 64, dtype: 'f16', mask: true, rate: 0.1 },
+  { headSize: 64, dtype: 'f32', mask: 'keys' },
+  { headSize: 64, dtype: 'f32', mask: 'keys', rate: 0.1 },
+  { headSize: 64, dtype: 'f16', mask: 'keys', rate: 0.1 },
   { headSize: 64, dtype: 'f16' },
   { headSize: 32, dtype: 'f16', rate: 0.5 },
-  { headSize: 64, dtype: 'f16', mask: true, rate: 0.1, sequence: [128, 512] },
-  { headSize: 16, dtype: 'f32', mask: true, rate: 0.1 },
-  { headSize: 5, dtype: 'f32', mask: true, rate: 0.1 },
+  { headSize: 64, dtype: 'f16', mask: 'keys', rate: 0.1, sequence: [128, 512] },
+  { headSize: 16, dtype: 'f32', mask: 'keys', rate: 0.1 },
+  { headSize: 5, dtype: 'f32', mask: 'keys', rate: 0.1 },
   { headSize: 30, dtype: 'f16' },
   { headSize: 128, dtype: 'f32', rate: 0.1 },
   { headSize: 64, dtype: 'f32', strided: true },
   { headSize: 64, dtype: 'f32', causal: true },
-  { headSize: 64, dtype: 'f16', mask: true, causal: true, rate: 0.1, sequence: [128, 512] },
+  { headSize: 64, dtype: 'f16', mask: 'keys', causal: true, rate: 0.1, sequence: [128, 512] },
+  { headSize: 64, dtype: 'f32', causal: true, keyHeads: 2 },
+  { headSize: 32, dtype: 'f16', mask: 'scores', bias: true, rate: 0.1, keyHeads: 1 },
+  { headSize: 64, dtype: 'f32', bias: true },
 ]
 
 function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16']): Generator<Recorded> {
   for (const {
     headSize,
     dtype,
-    mask = false,
+    mask,
     causal = false,
+    bias = false,
+    keyHeads = 4,
     rate = 0,
     strided = false,
     sequence: [queries, keys] = [70, 70],
@@ -349,17 +356,19 @@ function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16'])
     const problem: AttentionProblem = {
       batch,
       heads,
+      keyHeads,
       queries,
       keys,
       headSize,
       dtype,
       scale: 1 / Math.sqrt(headSize),
-      mask,
+      mask: mask === 'scores' ? { of: mask, lengths: [batch, 1, queries] } : mask && { of: mask },
       causal,
+      bias: bias ? matrix([1, heads, queries, keys], 'f32') : undefined,
       dropout: rate > 0 ? { rate, stream: 9, seed: 11 } : undefined,
       maxWorkgroups: traits.maxWorkgroups,
     }
-    const view = (length: number, part: number): View => ({
+    const view = (length: number, part: number, heads: number): View => ({
       shape: [batch, length, heads, headSize],
       dtype,
       offset: strided ? part * heads * headSize : 0,
@@ -368,15 +377,17 @@ function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16'])
         : rowMajorStrides([batch, length, heads, headSize]),
     })
     const [q, k, v, o] = [
-      view(queries, 0),
-      view(keys, 1),
-      view(keys, 2),
+      view(queries, 0, heads),
+      view(keys, 1, keyHeads),
+      view(keys, 2, keyHeads),
       matrix([batch, queries, heads, headSize], dtype),
     ]
     const name = [
       `headSize ${headSize} ${dtype}`,
-      ...(mask ? ['mask'] : []),
+      ...(mask ? [mask === 'keys' ? 'mask' : 'mask of scores'] : []),
       ...(causal ? ['causal'] : []),
+      ...(bias ? ['bias'] : []),
+      ...(keyHeads < heads ? ['shared keys'] : []),
       ...(rate > 0 ? ['dropout'] : []),
       ...(strided ? ['strided'] : []),
       ...(queries === 70 ? [] : [`${queries}x${keys}`]),
@@ -387,10 +398,15 @@ function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16'])
       yield* each(
         `attention gradient ${form}/${name}`,
         choose =>
-          attentionBackward(problem, [q, k, v, o, o], traits, (question, candidates) =>
-            question === 'form'
-              ? (candidates.find(one => one === form) ?? candidates[0])
-              : choose(question, candidates),
+          attentionBackward(
+            problem,
+            [q, k, v, o, o],
+            traits,
+            (question, candidates) =>
+              question === 'form'
+                ? (candidates.find(one => one === form) ?? candidates[0])
+                : choose(question, candidates),
+            bias,
           ).launches,
       )
     }
