@@ -22,4 +22,10 @@ export {
   type NormOptions,
   type RMSNormOptions,
 } from './nn/norms.ts'
+export {
+  KeyValueCache,
+  MultiHeadAttention,
+  type AttendOptions,
+  type MultiHeadAttentionOptions,
+} from './nn/attention.ts'
 export { Sequential, type Layer } from './nn/sequential.ts'

@@ -12,6 +12,7 @@ import {
   LayerNorm,
   Linear,
   type Module,
+  MultiHeadAttention,
   RMSNorm,
   Sequential,
   forwardContext,
@@ -33,6 +34,17 @@ interface Expected {
       }
     >
   >
+}
+
+const OTHER = 'MultiHeadAttention of another sequence'
+
+/** The last key of the second item is masked. */
+class Crossing extends MultiHeadAttention {
+  override forward(x: Tensor): Tensor {
+    const source = tensor(values(`${OTHER}: source`, 2 * 4 * 6), [2, 4, 6])
+    const mask = tensor(Int32Array.of(1, 1, 1, 1, 1, 1, 1, 0), [2, 4])
+    return this.attend(x, { source, mask })
+  }
 }
 
 type Made = Module & { forward(x: Tensor): Tensor }
@@ -61,6 +73,8 @@ const made: Readonly<Record<string, readonly [module: Made, ...shape: number[]]>
     ),
     ...[3, 1, 6, 7],
   ],
+  'MultiHeadAttention, causal': [new MultiHeadAttention(6, 2, { causal: true }), 2, 5, 6],
+  [OTHER]: [new Crossing(6, 3), 2, 3, 6],
 }
 
 const expected = JSON.parse(await readFile(new URL('layers/expected.json', import.meta.url), 'utf8')) as Expected

@@ -34,6 +34,31 @@ def case(name, module, *shape, call=lambda module, x: module(x)):
     return out
 
 
+def attention_case(name, width, heads, batch, queries, keys=None):
+    """torch's attention with its three projections as three layers. With `keys`, those are of another sequence; the last
+    one of each batch item but the first is masked. Without, it is causal."""
+    module = torch.nn.MultiheadAttention(width, heads, batch_first=True).double()
+    parts = ("query", "key", "value")
+    module.in_proj_weight.data = torch.cat([f32(f"{name}: {part}.weight", (width, width)) for part in parts])
+    module.in_proj_bias.data = torch.cat([f32(f"{name}: {part}.bias", (width,)) for part in parts])
+    module.out_proj.weight.data = f32(f"{name}: projection.weight", (width, width))
+    module.out_proj.bias.data = f32(f"{name}: projection.bias", (width,))
+    x = f32(f"{name}: x", (batch, queries, width)).requires_grad_()
+    source = x if keys is None else f32(f"{name}: source", (batch, keys, width))
+    closed = torch.ones(queries, queries, dtype=torch.bool).triu(1) if keys is None else None
+    padding = None
+    if keys is not None:
+        padding = torch.zeros(batch, keys, dtype=torch.bool)
+        padding[1:, -1] = True
+    y, _ = module(x, source, source, attn_mask=closed, key_padding_mask=padding, need_weights=False)
+    (y * f32(f"{name}: dy", tuple(y.shape))).sum().backward()
+    gradients = {}
+    for part, weight, bias in zip(parts, module.in_proj_weight.grad.chunk(3), module.in_proj_bias.grad.chunk(3)):
+        gradients |= {f"{part}.weight": numbers(weight), f"{part}.bias": numbers(bias)}
+    gradients |= {f"projection.{key}": numbers(p.grad) for key, p in module.out_proj.named_parameters()}
+    return {"y": numbers(y), "dx": numbers(x.grad), "gradients": gradients}
+
+
 nn = torch.nn
 write(beside(__file__, "expected.json"), {
     "versions": versions(),
@@ -51,5 +76,7 @@ write(beside(__file__, "expected.json"), {
         "a small CNN": case("a small CNN", nn.Sequential(
             nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(4, 3, 3, stride=2, bias=False), nn.Flatten(), nn.Linear(3, 2)), 3, 1, 6, 7),
+        "MultiHeadAttention, causal": attention_case("MultiHeadAttention, causal", 6, 2, 2, 5),
+        "MultiHeadAttention of another sequence": attention_case("MultiHeadAttention of another sequence", 6, 3, 2, 3, 4),
     },
 })
