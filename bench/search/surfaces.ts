@@ -68,18 +68,29 @@ export interface Row {
   readonly value: number
 }
 
+/** The choice of a row that leaves an option out. */
+const LEFT_OUT = '(left out)'
+
 /**
- * A column of a table as a parameter: choices, or of numbers the position among those that were tried, so that it
- * keeps their order and not the gaps between them.
+ * A column of a table as a parameter: choices, one of them to leave the option out where rows do; or of numbers the
+ * position among those that were tried, so that it keeps their order and not the gaps between them. A row without a
+ * number, such as one of all parameters without LoRA's alpha, is what it is for any: `position` is undefined.
  */
 function columnOf(rows: readonly Row[], name: string) {
-  const tried = [...new Set(rows.map(({ values }) => values[name]))]
-  const numbers = tried.filter(value => typeof value === 'number').toSorted((a, b) => a - b)
-  const ordered = numbers.length === tried.length && tried.length > 1
-  const parameter: Parameter = ordered ? { min: 0, max: tried.length - 1, integer: true } : { values: tried }
-  const positionOf = (value: Value): Value => (ordered && typeof value === 'number' ? numbers.indexOf(value) : value)
-  const distance = (a: Value, b: Value): number =>
-    ordered ? Math.abs(numberOf(a) - numberOf(b)) / (tried.length - 1) : Number(a !== b)
+  const given = rows.flatMap(({ values }) => (name in values ? [values[name]] : []))
+  const numbers = [...new Set(given.filter(value => typeof value === 'number'))].toSorted((a, b) => a - b)
+  const ordered = given.every(value => typeof value === 'number') && numbers.length > 1
+  const choices = [...new Set(rows.map(({ values }) => (name in values ? values[name] : LEFT_OUT)))]
+  const parameter: Parameter = ordered ? { min: 0, max: numbers.length - 1, integer: true } : { values: choices }
+  const positionOf = (values: Values): Value | undefined => {
+    if (!(name in values)) return ordered ? undefined : LEFT_OUT
+    const value = values[name]
+    return ordered && typeof value === 'number' ? numbers.indexOf(value) : value
+  }
+  const distance = (a: Value, b: Value | undefined): number => {
+    if (!ordered) return Number(a !== b)
+    return b === undefined ? 0 : Math.abs(numberOf(a) - numberOf(b)) / (numbers.length - 1)
+  }
   return { name, parameter, positionOf, distance }
 }
 
@@ -88,8 +99,9 @@ function columnOf(rows: readonly Row[], name: string) {
  * distances of its values: 1 for another choice, else the share of all positions that lie between.
  */
 export function tableSurface(direction: Spec['direction'], rows: readonly Row[]): Surface {
-  const columns = Object.keys(rows[0].values).map(name => columnOf(rows, name))
-  const points = rows.map(({ values }) => columns.map(({ name, positionOf }) => positionOf(values[name])))
+  const names = [...new Set(rows.flatMap(row => Object.keys(row.values)))]
+  const columns = names.map(name => columnOf(rows, name))
+  const points = rows.map(row => columns.map(({ positionOf }) => positionOf(row.values)))
   const values = rows.map(({ value }) => value)
   return {
     space: Object.fromEntries(columns.map(({ name, parameter }) => [name, parameter])),
@@ -150,7 +162,7 @@ export function recordedSweep(spec: Pick<Spec, 'direction'>, trials: readonly Tr
       )
       return best.reduce((sum, at) => sum + at, 0) / best.length
     })
-    return means.with(-1, value)
+    return length === 0 ? [value] : means.with(-1, value)
   })
   const indexSurface = tableSurface(
     spec.direction,

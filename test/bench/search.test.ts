@@ -49,12 +49,38 @@ describe('a recorded sweep', () => {
     expect(surface.at({ rank: 1, tune: 'full' })).toBe(3)
   })
 
+  test('has options that only some settings have: to leave out a choice is one, a number counts where there is one', () => {
+    const surface = tableSurface('maximize', [
+      { values: { alpha: 1, rate: 0.1 }, value: 1 },
+      { values: { alpha: 8, rate: 0.1 }, value: 2 },
+      { values: { alpha: 8, rate: 0.2 }, value: 3 },
+      { values: { tune: 'full', rate: 0.1 }, value: 4 },
+      { values: { tune: 'full', rate: 0.2 }, value: 5 },
+    ])
+    expect(Object.keys(surface.space)).toEqual(['alpha', 'rate', 'tune'])
+    const { tune } = surface.space
+    if (!('values' in tune)) throw new Error('not a choice')
+    const [none, full] = tune.values
+    expect([full, tune.values.length]).toEqual(['full', 2])
+    expect([0, 1].map(alpha => surface.at({ alpha, rate: 0, tune: none }))).toEqual([1, 2])
+    expect([0, 1].map(alpha => surface.at({ alpha, rate: 1, tune: full }))).toEqual([5, 5])
+  })
+
   test('has curves whose last evaluation is the value, and that never become worse', () => {
     const position = { lr: 0, rank: 0, dropout: 0, targets: 'head', schedule: 'constant' }
     const curve = recorded.curves?.at(position, stream(0, '')) ?? []
     expect(curve).toHaveLength(4)
     expect(curve.at(-1)).toBe(recorded.surface.at(position))
     expect(curve).toEqual(curve.toSorted((a, b) => b - a))
+  })
+
+  test('without evaluations on the way, as of baselines, has no curves', () => {
+    const bare = recordedSweep(
+      spec,
+      trials.map(trial => ({ ...trial, intermediate: [] })),
+    )
+    expect(bare.curves).toBeUndefined()
+    expect(bare.settings).toBe(recorded.settings)
   })
 
   test('is found out in full by a search with enough evaluations', () => {
