@@ -3,6 +3,22 @@ import { type Value, specOf } from './graph.ts'
 import { payloadOf } from './ops/source.ts'
 import { sizeOf } from './shape.ts'
 
+/**
+ * Whether it is the same whenever it is computed: no variable takes part, whose contents change, nor what the host is
+ * asked for anew.
+ */
+export function staysTheSame(value: Value): boolean {
+  const seen = new Set([value.node])
+  for (const node of seen) {
+    if (node.op.kind === 'source') {
+      const payload = payloadOf(node)
+      if (payload.kind !== 'constant' && !(payload.kind === 'storage' && payload.storage.isResult)) return false
+    }
+    for (const { node: input } of node.inputs) seen.add(input)
+  }
+  return true
+}
+
 /** Views of more elements are not worth a copy. */
 const MOST_COPIED = 2 ** 16
 

@@ -1,6 +1,6 @@
 // Running graphs: reads values to the host, and compiles functions into plans, which are traced once for each set of
 // input shapes and then replayed.
-import { elementsAtHand } from './at-hand.ts'
+import { elementsAtHand, staysTheSame } from './at-hand.ts'
 import { forgetConstant } from './compile/constants.ts'
 import { evaluate } from './compile/eager.ts'
 import { Plan, type Feed, type PlanSummary } from './compile/plan.ts'
@@ -45,6 +45,7 @@ export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]>
 
 setEvaluator({
   atHand: elementsAtHand,
+  staysTheSame,
   read: async value => (await readAll([new Tensor(value)]))[0],
   release({ node }) {
     const payload = payloadOf(node)

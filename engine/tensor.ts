@@ -56,6 +56,8 @@ export interface Evaluator {
   release(value: Value): void
   /** The elements of what comes from the host; undefined for what a device computes. */
   atHand(value: Value): ArrayLike<number> | undefined
+  /** Whether a value is the same each time it is computed. */
+  staysTheSame(value: Value): boolean
 }
 let evaluator: Evaluator | undefined
 export function setEvaluator(next: Evaluator): void {
@@ -102,7 +104,7 @@ export class Tensor {
     if (!evaluator) throw new UserError('no runtime is loaded: import from tilegrad, not from one of its modules')
     const data = await evaluator.read(this.value)
     // A copy, since the caller may change the array.
-    if (data.length <= SHOWN_WHOLE) this.#read ??= data.slice()
+    if (data.length <= SHOWN_WHOLE && evaluator.staysTheSame(this.value)) this.#read ??= data.slice()
     return data
   }
 
@@ -126,7 +128,8 @@ export class Tensor {
 
   /**
    * Dtype, shape and, where they are at hand, the elements: of numbers from the host, of views of them, and of up to 1000
-   * elements that `data` has read from this tensor. Of long axes of larger tensors the first and last three.
+   * elements that `data` has read from this tensor, unless a variable takes part, which may have changed since. Of long
+   * axes of larger tensors the first and last three.
    */
   toString(): string {
     const spec = specOf(this.#value)

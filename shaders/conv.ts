@@ -344,7 +344,7 @@ function layInput(
 function layWeights(problem: ConvProblem, { channels: laid, vec4 }: Layout, to: Slot, traits: Traits): Launch {
   const { w, inputDtypes } = problem
   const { channels, kernel, taps } = sizesOf(problem)
-  const [each_, channel, line, column] = w.strides
+  const [ofOutput, channel, line, column] = w.strides
   const [, dtype] = inputDtypes
   const type = typeName(dtype, vec4 ? 4 : 1)
   const quads = laid / (vec4 ? 4 : 1)
@@ -388,7 +388,7 @@ function layWeights(problem: ConvProblem, { channels: laid, vec4 }: Layout, to: 
       lines: kernel[0],
       columns: kernel[1],
       offset: w.offset,
-      output: each_,
+      output: ofOutput,
       line,
       column,
       channel,

@@ -363,7 +363,8 @@ function transposed(op: string, x: Tensor, weight: Tensor, options: ConvTranspos
   const own = x.shape[last ? 3 : 1]
   floatOf(x.dtype, op)
   floatOf(weight.dtype, op)
-  if (x.rank !== 4 || weight.rank !== 4 || weight.shape[0] !== own || own % groups !== 0)
+  const isDivided = Number.isInteger(groups) && own % groups === 0
+  if (x.rank !== 4 || weight.rank !== 4 || weight.shape[0] !== own || !isDivided)
     throw new UserError(`${op}: weights ${showSpec(weight)} in groups of ${groups} do not fit ${showSpec(x)}`)
   if (extra.some((n, axis) => n >= Math.max(stride[axis], dilation[axis])))
     throw new UserError(`${op}: outputPadding ${extra.join(', ')} is not less than stride or dilation`)

@@ -8,6 +8,7 @@ import { OnDemand } from '../on-demand.ts'
 import { normalizeAxes, showSpec, sizeOf } from '../shape.ts'
 import { type ScanOptions, type Tensor, apply, defineMethods } from '../tensor.ts'
 import { needSpec } from './rows.ts'
+import { zeros } from './source.ts'
 
 const kernels = new OnDemand(() => import('../../shaders/scan.ts'))
 
@@ -74,7 +75,7 @@ const wrapped = ({ outputs: [{ dtype }] }: Specs, number: number): number =>
 /** The elements one place further along the axis (`by` 1) or back (−1), zeros where there are none. */
 function shifted(x: Tensor, axis: number, by: 1 | -1): Tensor {
   const length = x.shape[axis]
-  if (length === 1) return x.mul(0)
+  if (length === 1) return zeros(x.shape, x.dtype)
   const along = (number: number): number[] => x.shape.map((_, i) => (i === axis ? number : 0))
   const kept = x.shape.map((n, i) => (i === axis ? length - (by === 1 ? 1 : 0) : n))
   const [before, after] = by === 1 ? [1, 0] : [0, 1]

@@ -1,7 +1,7 @@
 // What a tensor is as text: its elements where they are at hand, and never a wait for a device.
 import { inspect } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
-import { currentDevice, full, scalar, tensor, variable, zeros } from '../../engine/node/index.ts'
+import { compile, currentDevice, full, scalar, tensor, variable, zeros } from '../../engine/node/index.ts'
 
 afterAll(async () => (await currentDevice()).close())
 
@@ -76,6 +76,17 @@ describe('a tensor as text shows', () => {
     data[0] = 99
     expect(String(sum)).toBe('f32[2] [2, 3]')
     expect(inspect({ sum })).toBe('{ sum: f32[2] [2, 3] }')
+  })
+
+  test('nothing that was read of a variable, which may have changed, or of what follows from one', async () => {
+    const weights = variable({ shape: [2], dtype: 'f32' }, 'weights')
+    const sum = weights.tensor.add(1)
+    await weights.tensor.data()
+    await sum.data()
+    expect([String(weights.tensor), String(sum)]).toEqual(Array(2).fill('f32[2], not read: await data()'))
+    const kept = await compile(() => ({ y: weights.tensor.add(2) }))()
+    await kept.y.data()
+    expect(String(kept.y)).toBe('f32[2] [2, 2]')
   })
 
   test('that it was disposed of', () => {

@@ -125,16 +125,24 @@ test.each<[string, () => unknown]>([
   ['conv2d: weights f32[3, 2, 3, 3] in 2 groups do not fit', () => conv2d(x, zeros([3, 2, 3, 3]), { groups: 2 })],
   ['conv2d: the kernel of f32[3, 4, 6, 1] is larger than f32[2, 4, 5, 5]', () => conv2d(x, zeros([3, 4, 6, 1]))],
   [
-    'conv2d: stride is 0, 1, but integers of at least 1 were expected',
+    'conv2d: stride is 0, 1, but two integers of at least 1 were expected',
     () => conv2d(x, zeros([3, 4, 1, 1]), { stride: [0, 1] }),
   ],
   ['conv2d: the bias is f32[4], but [3] was expected', () => conv2d(x, zeros([3, 4, 1, 1]), { bias: zeros([4]) })],
   ['conv2d: operands have to be floats, not i32', () => conv2d(zeros([1, 1, 2, 2], 'i32'), zeros([1, 1, 1, 1]))],
+  [
+    'conv1d: stride is 1, 2, 3, but two integers of at least 1 were expected',
+    () => conv1d(zeros([2, 4, 5]), zeros([3, 4, 1]), { stride: [2, 3] }),
+  ],
   ['conv1d: x is f32[2, 4, 5, 5], but three axes were expected', () => conv1d(x, zeros([3, 4, 3]))],
   ['conv1d: the weights are f32[3, 4, 3, 3], but three', () => conv1d(zeros([2, 4, 5]), zeros([3, 4, 3, 3]))],
   [
     'convTranspose2d: weights f32[3, 4, 3, 3] in groups of 1 do not fit f32[2, 4, 5, 5]',
     () => convTranspose2d(x, zeros([3, 4, 3, 3])),
+  ],
+  [
+    'convTranspose2d: weights f32[4, 4, 3, 3] in groups of 0.5',
+    () => convTranspose2d(x, zeros([4, 4, 3, 3]), { groups: 0.5 }),
   ],
   [
     'convTranspose2d: outputPadding 1, 1 is not less than stride or dilation',
