@@ -2,6 +2,7 @@
 import { type Value, specOf } from './graph.ts'
 import { payloadOf } from './ops/source.ts'
 import { sizeOf } from './shape.ts'
+import { contiguousView, readThrough } from './view.ts'
 
 /**
  * Whether it is the same whenever it is computed: no variable takes part, whose contents change, nor what the host is
@@ -32,5 +33,6 @@ export function elementsAtHand({ node, index }: Value): ArrayLike<number> | unde
   if (op.kind === 'elementwise' && op.number) return [op.number.of(attributes)]
   if (op.kind !== 'view' || sizeOf(outputs[index].shape) > MOST_COPIED) return undefined
   const from = elementsAtHand(inputs[0])
-  return from && op.reference([Float64Array.from(from)], { inputs: [specOf(inputs[0])], outputs }, attributes)[index]
+  const view = op.view(contiguousView(specOf(inputs[0])), attributes, outputs[0])
+  return from && view && readThrough(from, view)
 }

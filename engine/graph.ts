@@ -1,6 +1,6 @@
-// The nodes behind tensors, and the interface of an op: its shape rule, its gradient rule, its float64 reference, and
-// how it lowers to kernels. Ops register by name. Whatever the compiler needs to know of an op is one of these
-// properties; no other file compares names of ops.
+// The nodes behind tensors, and the interface of an op: its shape rule, its gradient rule, and how it lowers to kernels.
+// Ops register by name. Whatever the compiler needs to know of an op is one of these properties; no other file compares
+// names of ops, except references/, which has the engine's ops in float64.
 import type { Epilogue } from '../shaders/epilogue.ts'
 import type { UniformScalar } from '../shaders/expression.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
@@ -117,22 +117,35 @@ export interface NumberAttribute<A extends Attributes = Attributes> {
 /** The same elements in another shape or order: no work unless a reader can't follow the strides. */
 export interface ViewOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'view'
-  /** The output as a view of the input's memory, or undefined if strides can't express it. */
+  /** The output as a view of the input's memory, or undefined if strides can't express it: never of a contiguous one. */
   view(input: View, attributes: A, output: Spec): View | undefined
-  reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
 }
 
+/** What an op has whose result in float64 does not follow from its other properties. */
+interface Referenced<A extends Attributes> {
+  /**
+   * The outputs in float64, for gradient checks and tests; inputs and outputs are contiguous. An op of one's own has it
+   * here. References of the engine's ops are in references/, so that programs don't load them.
+   */
+  reference?(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
+}
+
+/** The outputs of an op in float64. */
+export type Reference<A extends Attributes = Attributes> = NonNullable<Referenced<A>['reference']>
+
+/** References of these ops. */
+export type References<N extends OpName> = { readonly [K in N]: Reference<OpAttributes[K]> }
+
 /** Reduces axes of its input, an expression that may be fused into it. Reduced axes have length 1 in the output. */
-export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A> {
+export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A>, Referenced<A> {
   readonly kind: 'reduce'
   readonly fold: Fold
   /** The axes that are reduced, as numbers from 0 to rank − 1. */
   axes(attributes: A): readonly number[]
-  reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
 }
 
 /** An op with kernels of its own. */
-export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
+export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A>, Referenced<A> {
   readonly kind: 'kernel'
   /** Whether the kernel can read input `i` through these strides and offset (a transposed view, for example). */
   strided?(view: View, i: number, attributes: A): boolean
@@ -152,8 +165,6 @@ export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kernels?: OnDemand<unknown>
   /** Its launches. A plan leaves out launches whose outputs are all dead. */
   lower(context: LoweringContext<A>): Lowering
-  /** The outputs in float64; inputs and outputs are contiguous. */
-  reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
 }
 
 /** Values from outside the graph: constants, variables, placeholders of a compiled function. */

@@ -1,22 +1,15 @@
 // The oracle of the tests: evaluates a graph in float64 on the CPU, op by op, without fusion, views or a device.
-import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { type Node, type Value, reachable } from './graph.ts'
 import { showShape, sizeOf } from './shape.ts'
-import { broadcastView, contiguousView, readThrough } from './view.ts'
-import { setReferences } from './ops/attention.ts'
-import { forwardReference, gradientReference } from './ops/attention-reference.ts'
+import { broadcastView, contiguousView, isContiguous, readThrough } from './view.ts'
 import { payloadOf } from './ops/source.ts'
+import { inDType } from './references/dtype.ts'
+import { findReference } from './references/index.ts'
 import type { Tensor } from './tensor.ts'
-
-setReferences({ forward: forwardReference, gradient: gradientReference })
 
 /** Values of sources: variables, placeholders, or constants to perturb. */
 export type Feeds = ReadonlyMap<Tensor, Float64Array>
-
-function inDType(dtype: DType, number: number): number {
-  return dtype === 'i32' ? number | 0 : dtype === 'u32' ? number >>> 0 : number
-}
 
 /** The elements of each tensor in float64, row-major. Throws a UserError for a variable or placeholder without feed. */
 export function reference(tensors: readonly Tensor[], feeds: Feeds = new Map()): Float64Array[] {
@@ -48,7 +41,13 @@ function evaluate(node: Node, known: ReadonlyMap<Node, Float64Array[]>): Float64
   }
   const specs = { inputs: node.inputs.map(({ node: from, index }) => from.outputs[index]), outputs }
   const inputs = node.inputs.map(value => resultOf(value, known))
-  if (op.kind !== 'elementwise') return op.reference(inputs, specs, attributes)
+  if (op.kind === 'view') {
+    const view = op.view(contiguousView(specs.inputs[0]), attributes, outputs[0])
+    if (!view) throw new Error(`op ${op.name} gives no view of a contiguous input`)
+    const elements = inputs[0].subarray(view.offset, view.offset + sizeOf(view.shape))
+    return [isContiguous(view) ? elements : readThrough(inputs[0], view)]
+  }
+  if (op.kind !== 'elementwise') return findReference(op)(inputs, specs, attributes)
   const [{ shape, dtype }] = outputs
   const result = new Float64Array(sizeOf(shape))
   const spread = inputs.map((data, i) =>

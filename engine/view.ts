@@ -106,7 +106,7 @@ export function offsetsOf({ shape, strides, offset }: View): Uint32Array {
 }
 
 /** Copies what a view reads of an array into a contiguous one. */
-export function readThrough(data: Float64Array, view: View): Float64Array {
+export function readThrough(data: ArrayLike<number>, view: View): Float64Array {
   const offsets = offsetsOf(view)
   const read = new Float64Array(offsets.length)
   // `Float64Array.from` with a function takes fifty times as long.

@@ -61,6 +61,14 @@ describe('imports', () => {
   })
 })
 
+test('programs load no float64 references', () => {
+  const reached = new Set(['engine/index.ts', 'models/index.ts', 'models/nn/index.ts', 'train/index.ts'])
+  for (const file of reached) for (const what of importsOf(file)) if (what.endsWith('.ts')) reached.add(what)
+  expect(reached.size).toBeGreaterThan(100)
+  expect([...reached].filter(file => file.startsWith('engine/reference'))).toEqual([])
+  expect(importsOf('engine/reference.ts')).toContain('engine/references/index.ts')
+})
+
 describe('packages', () => {
   const { dependencies, optionalDependencies, peerDependencies, exports, sideEffects } = z
     .object({

@@ -1,4 +1,4 @@
-// Fused scaled dot-product attention: its shapes and its gradient. Both in float64 are in attention-reference.ts.
+// Fused scaled dot-product attention: its shapes and its gradient. Both in float64 are in references/attention.ts.
 //
 //   s = scale · q·kᵀ + bias,  p = softmax over the keys that mask and causality allow,  o = (p ∘ z)·v
 //
@@ -7,7 +7,7 @@
 import type { AttentionProblem } from '../../shaders/attention.ts'
 import { type Spec, type View, isFlipped, isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { type LoweringContext, type OpAttributes, type Specs, defineOp } from '../graph.ts'
+import { type LoweringContext, defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
 import { sameShape, showShape, showSpec } from '../shape.ts'
 import { type Tensor, apply, applyAll } from '../tensor.ts'
@@ -181,25 +181,6 @@ function givenOf({ inputs, attributes }: LoweringContext<AttentionAttributes>, f
 /** A fifth of the engine, which programs without attention never load. */
 const kernels = new OnDemand(() => import('./attention-lowering.ts'))
 
-type Reference<A> = (inputs: readonly Float64Array[], specs: Specs, attributes: A) => Float64Array[]
-
-export interface AttentionReferences {
-  readonly forward: Reference<AttentionAttributes>
-  readonly gradient: Reference<OpAttributes['attentionGradient']>
-}
-
-let references: AttentionReferences | undefined
-
-/** Gives attention its references, which programs do not load. */
-export function setReferences(given: AttentionReferences): void {
-  references = given
-}
-
-function loadedReferences(): AttentionReferences {
-  if (!references) throw new Error("attention's references are loaded with engine/reference.ts")
-  return references
-}
-
 declare module '../graph.ts' {
   interface OpAttributes {
     readonly attention: AttentionAttributes
@@ -231,7 +212,6 @@ defineOp({
   strided: (view, i, attributes) => rowsAnywhere(view, i, [0, 1, 2]) || isBias(i, attributes, 3),
   kernels,
   lower: context => kernels.module.lowerForward(context, givenOf(context, 3)),
-  reference: (...given) => loadedReferences().forward(...given),
 })
 
 defineOp({
@@ -254,5 +234,4 @@ defineOp({
   strided: (view, i, attributes) => rowsAnywhere(view, i, [0, 1, 2, 3, 5]) || isBias(i, attributes, 6),
   kernels,
   lower: context => kernels.module.lowerGradient(context, givenOf(context, 6)),
-  reference: (...given) => loadedReferences().gradient(...given),
 })

@@ -6,7 +6,7 @@ import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
-import { contiguousView, offsetsOf, sliceView } from '../view.ts'
+import { contiguousView, sliceView } from '../view.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
 declare module '../graph.ts' {
@@ -27,24 +27,17 @@ function copyInto(context: LoweringInputs, from: number, start: readonly number[
 }
 
 /** The part of `shape` at `start` in a contiguous value. */
-function partOf(whole: Spec, start: readonly number[], shape: readonly number[]): View {
+export function partOf(whole: Spec, start: readonly number[], shape: readonly number[]): View {
   const end = start.map((from, i) => from + shape[i])
   return sliceView(contiguousView(whole), start, end)
 }
 
-/** Writes a contiguous array to where a view of another has its elements. */
-function writeThrough(from: Float64Array, view: View, into: Float64Array): void {
-  offsetsOf(view).forEach((at, i) => {
-    into[at] = from[i]
-  })
-}
-
 /** The first index of each input along a concat's axis. */
-function concatStarts(inputs: readonly Spec[], axis: number): number[] {
+export function concatStarts(inputs: readonly Spec[], axis: number): number[] {
   return inputs.map((_, k) => inputs.slice(0, k).reduce((sum, { shape }) => sum + shape[axis], 0))
 }
 
-const corner = (shape: readonly number[], axis: number, at: number): number[] =>
+export const corner = (shape: readonly number[], axis: number, at: number): number[] =>
   shape.map((_, i) => (i === axis ? at : 0))
 
 defineOp({
@@ -81,13 +74,6 @@ defineOp({
       return dy.slice(corner(x.shape, axis, starts[i]), dy.shape.with(axis, starts[i] + x.shape[axis]))
     })
   },
-  reference: (arrays, { inputs, outputs: [out] }, { axis }) => {
-    const result = new Float64Array(sizeOf(out.shape))
-    concatStarts(inputs, axis).forEach((at, i) =>
-      writeThrough(arrays[i], partOf(out, corner(out.shape, axis, at), inputs[i].shape), result),
-    )
-    return [result]
-  },
 })
 
 defineOp({
@@ -112,11 +98,6 @@ defineOp({
   gradient: ({ inputs: [x], attributes: { before }, upstream: [dy] }) => {
     const end = before.map((n, i) => n + x.shape[i])
     return [dy?.slice(before, end)]
-  },
-  reference: ([x], { inputs: [spec], outputs: [out] }, { before, fill }) => {
-    const result = new Float64Array(sizeOf(out.shape)).fill(fill)
-    writeThrough(x, partOf(out, before, spec.shape), result)
-    return [result]
   },
 })
 

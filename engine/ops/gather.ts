@@ -46,14 +46,6 @@ defineOp({
     const config = context.choose({ kernel: 'gather', sizes, options: { dtype } }, candidates)
     return { launches: [kernels.module.gatherLaunch(problem, config, context.traits)] }
   },
-  reference([table, ids], { inputs: [{ shape }] }) {
-    const [rows, width] = shape
-    const result = new Float64Array(ids.length * width)
-    ids.forEach((id, position) => {
-      if (id >= 0 && id < rows) result.set(table.subarray(id * width, (id + 1) * width), position * width)
-    })
-    return [result]
-  },
 })
 
 // f32 [rows, width]: each row is the sum of the rows of dy [...ids.shape, width] with its id.
@@ -84,14 +76,5 @@ defineOp({
     const candidates = kernels.module.gatherGradientCandidates(problem, context.traits)
     const config = context.choose({ kernel: 'gatherGradient', sizes, options: { dtype } }, candidates)
     return kernels.module.gatherGradientLowering(problem, config, context.traits)
-  },
-  reference([ids, dy], { outputs: [{ shape }] }) {
-    const [rows, width] = shape
-    const dtable = new Float64Array(rows * width)
-    ids.forEach((id, position) => {
-      if (id < 0 || id >= rows) return
-      for (let i = 0; i < width; i++) dtable[id * width + i] += dy[position * width + i]
-    })
-    return [dtable]
   },
 })

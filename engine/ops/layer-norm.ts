@@ -58,22 +58,6 @@ defineOp({
   },
   kernels,
   lower: context => lowerRows('layerNorm', context, context.inputs, context.attributes.epsilon),
-  reference([x, gamma, beta], specs, { epsilon }) {
-    const { rows, width } = asRows(specs.inputs[0])
-    const y = new Float64Array(rows * width)
-    const mean = new Float64Array(rows)
-    const rstd = new Float64Array(rows)
-    for (let r = 0; r < rows; r++) {
-      const row = x.subarray(r * width, (r + 1) * width)
-      mean[r] = row.reduce((sum, v) => sum + v, 0) / width
-      // A constant row has variance 0; in float64 too its mean is rounded.
-      const center = row.every(v => v === row[0]) ? row[0] : mean[r]
-      const variance = row.reduce((sum, v) => sum + (v - center) ** 2, 0) / width
-      rstd[r] = 1 / Math.sqrt(variance + epsilon)
-      for (let i = 0; i < width; i++) y[r * width + i] = (row[i] - center) * rstd[r] * gamma[i] + beta[i]
-    }
-    return [y, mean, rstd]
-  },
 })
 
 function lowerRows(
@@ -113,22 +97,6 @@ defineOp({
     const [x, gamma] = context.inputs
     return lowerRows('layerNormGradient', context, [x, gamma, gamma], 0)
   },
-  reference([x, gamma, mean, rstd, dy], specs) {
-    const { rows, width } = asRows(specs.inputs[0])
-    const dx = new Float64Array(rows * width)
-    for (let r = 0; r < rows; r++) {
-      let sumG = 0
-      let sumProduct = 0
-      for (let i = 0, at = r * width; i < width; i++, at++) {
-        sumG += dy[at] * gamma[i]
-        sumProduct += dy[at] * gamma[i] * (x[at] - mean[r]) * rstd[r]
-      }
-      for (let i = 0, at = r * width; i < width; i++, at++) {
-        dx[at] = rstd[r] * (dy[at] * gamma[i] - sumG / width - (x[at] - mean[r]) * rstd[r] * (sumProduct / width))
-      }
-    }
-    return [dx]
-  },
 })
 
 // dgamma = Σ dy∘n and dbeta = Σ dy over the rows, both f32.
@@ -158,18 +126,6 @@ defineOp({
       problem,
       choose(question, kernels.module.layerNormParameterCandidates(problem, traits)),
     )
-  },
-  reference([x, mean, rstd, dy], specs) {
-    const { rows, width } = asRows(specs.inputs[0])
-    const dgamma = new Float64Array(width)
-    const dbeta = new Float64Array(width)
-    for (let r = 0; r < rows; r++) {
-      for (let i = 0, at = r * width; i < width; i++, at++) {
-        dgamma[i] += dy[at] * (x[at] - mean[r]) * rstd[r]
-        dbeta[i] += dy[at]
-      }
-    }
-    return [dgamma, dbeta]
   },
 })
 

@@ -15,10 +15,10 @@ import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
-import { contiguousView, permuteView, readThrough } from '../view.ts'
+import { contiguousView, permuteView } from '../view.ts'
 import { type Tensor, apply } from '../tensor.ts'
 import { sum } from './formula.ts'
-import { floatOf, lowerProduct, matmul, matmulReference, rowsOf } from './matmul.ts'
+import { floatOf, lowerProduct, matmul, rowsOf } from './matmul.ts'
 
 declare module '../graph.ts' {
   interface OpAttributes {
@@ -28,7 +28,7 @@ declare module '../graph.ts' {
 }
 
 /** A shape as that of a matrix as wide as its last axis. */
-function matrixShape(shape: readonly number[]): [number, number] {
+export function matrixShape(shape: readonly number[]): [number, number] {
   const width = shape[shape.length - 1]
   return [sizeOf(shape) / width, width]
 }
@@ -119,15 +119,6 @@ defineOp({
     ]
     return fromWhole.map((gradient, i) => sum(gradient, fromNarrow[i]))
   },
-  reference([x, weight, a, b, bias], { inputs, outputs }, { scale }) {
-    const [xSpec, weightSpec, aSpec, bSpec] = inputs
-    const [ySpec, xaSpec] = outputs
-    const xa = byTransposed(x, xSpec, a, aSpec)
-    const y = byTransposed(x, xSpec, weight, weightSpec)
-    const low = byTransposed(xa, xaSpec, b, bSpec)
-    const width = ySpec.shape[ySpec.shape.length - 1]
-    return [y.map((value, i) => value + scale * low[i] + (bias?.[i % width] ?? 0)), xa]
-  },
 })
 
 // dx = dy·W + s·low·A, where low = dy·B is a separate product, since the gradient of A needs it too.
@@ -158,19 +149,7 @@ defineOp({
       needs[3] ? matmul(ddx, a.transpose(), { scale, outputDtype: 'f32' }).cast(low.dtype) : undefined,
     ]
   },
-  reference([dy, weight, a, low], { inputs: [dySpec, weightSpec, aSpec, lowSpec], outputs: [out] }, { scale }) {
-    const rest = matmulReference(low, lowSpec, a, aSpec, out, scale)
-    return [matmulReference(dy, dySpec, weight, weightSpec, out).map((value, i) => value + rest[i])]
-  },
 })
-
-/** x·wᵀ in float64, with x as a matrix as wide as its last axis. */
-function byTransposed(x: Float64Array, xSpec: Spec, w: Float64Array, wSpec: Spec): Float64Array {
-  const turned = permuteView(contiguousView(wSpec), [1, 0])
-  const rows = { ...xSpec, shape: matrixShape(xSpec.shape) }
-  const out = { ...xSpec, shape: [rows.shape[0], wSpec.shape[0]] }
-  return matmulReference(x, rows, readThrough(w, turned), turned, out)
-}
 
 /**
  * y = x·Wᵀ + bias + scale·(x·Aᵀ)·Bᵀ (Hu et al. 2021) for x [..., in], weight [out, in], bias [out] (optional), a [rank,

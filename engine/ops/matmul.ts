@@ -2,12 +2,11 @@
 import { UserError } from '../errors.ts'
 import { candidates, lower } from '../../shaders/matmul.ts'
 import { type Product, isReadable, productOf, tuningProblem } from '../../shaders/matmul/problem.ts'
-import { type DType, type FloatType, type Lowering, type Spec, input, isFloat, output } from '../../shaders/kernel.ts'
+import { type DType, type FloatType, type Lowering, input, isFloat, output } from '../../shaders/kernel.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { sumTo } from './reduce.ts'
 import { broadcastShapes, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply, defineMethods } from '../tensor.ts'
-import { broadcastView, contiguousView, offsetsOf } from '../view.ts'
 
 export type MatmulAttributes = {
   /** Factor of the product; 1 when left out. */
@@ -96,38 +95,9 @@ defineOp({
     )
     return lowerProduct({ ...product, epilogue: context.epilogue }, context)
   },
-  reference([a, b], { inputs: [aSpec, bSpec], outputs: [out] }, { scale }) {
-    return [matmulReference(a, aSpec, b, bSpec, out, scale)]
-  },
 })
 
 /** The same elements as a matrix as wide as the last axis. */
 export function rowsOf(x: Tensor): Tensor {
   return x.rank === 2 ? x : x.reshape([x.size / Math.max(x.shape[x.rank - 1], 1), x.shape[x.rank - 1]])
-}
-
-/** The product in float64, from contiguous arrays. */
-export function matmulReference(
-  a: Float64Array,
-  aSpec: Spec,
-  b: Float64Array,
-  bSpec: Spec,
-  out: Spec,
-  scale = 1,
-): Float64Array {
-  const [m, n] = out.shape.slice(-2)
-  const k = aSpec.shape[aSpec.shape.length - 1]
-  const result = new Float64Array(sizeOf(out.shape))
-  /** The number of an operand's matrix, by that of the result. */
-  const matrices = ({ shape, dtype }: Spec): Uint32Array =>
-    offsetsOf(broadcastView(contiguousView({ shape: shape.slice(0, -2), dtype }), out.shape.slice(0, -2)))
-  const [left, right] = [matrices(aSpec), matrices(bSpec)]
-  for (let at = 0; at < result.length; at++) {
-    const [matrix, i, j] = [Math.floor(at / (m * n)), Math.floor(at / n) % m, at % n]
-    const [aStart, bStart] = [(left[matrix] * m + i) * k, right[matrix] * k * n + j]
-    let sum = 0
-    for (let l = 0; l < k; l++) sum += a[aStart + l] * b[bStart + l * n]
-    result[at] = scale * sum
-  }
-  return result
 }

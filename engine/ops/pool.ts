@@ -4,7 +4,7 @@ import { type Spec, isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
-import { showSpec, sizeOf } from '../shape.ts'
+import { showSpec } from '../shape.ts'
 import { type Tensor, apply, applyAll } from '../tensor.ts'
 import { type Channels, type PairOption, ofLine, ofLines, pair, pairOf, showLayout } from './windows.ts'
 
@@ -36,7 +36,7 @@ declare module '../graph.ts' {
 const kernels = new OnDemand(() => import('../../shaders/pool.ts'))
 
 /** `images` are of the input's size or of the output's. */
-function problemOf({ shape, dtype }: Spec, attributes: PoolAttributes): PoolProblem {
+export function problemOf({ shape, dtype }: Spec, attributes: PoolAttributes): PoolProblem {
   const { channelsLast, from, size, kernel, stride, padding, dilation } = attributes
   return {
     outer: channelsLast ? shape[0] : shape[0] * shape[1],
@@ -55,26 +55,6 @@ function problemOf({ shape, dtype }: Spec, attributes: PoolAttributes): PoolProb
 /** The same images in another size. */
 const resized = ({ shape }: Spec, { channelsLast }: PoolAttributes, [height, width]: readonly number[]): number[] =>
   channelsLast ? [shape[0], height, width, shape[3]] : [shape[0], shape[1], height, width]
-
-/** Calls `visit` for each element of each window, with their numbers, and that of the element in its image. */
-function eachElement(
-  { outer, inner, height, width, size, kernel, stride, padding, dilation }: PoolProblem,
-  visit: (window: number, element: number, at: number) => void,
-): void {
-  for (let window = 0; window < outer * size[0] * size[1] * inner; window++) {
-    const place = Math.floor(window / inner) % (size[0] * size[1])
-    const image = Math.floor(window / inner / (size[0] * size[1]))
-    for (let v = 0; v < kernel[0]; v++) {
-      const y = Math.floor(place / size[1]) * stride[0] - padding[0] + v * dilation[0]
-      for (let h = 0; h < kernel[1]; h++) {
-        const x = (place % size[1]) * stride[1] - padding[1] + h * dilation[1]
-        if (y < 0 || y >= height || x < 0 || x >= width) continue
-        const at = y * width + x
-        visit(window, (image * height * width + at) * inner + (window % inner), at)
-      }
-    }
-  }
-}
 
 // Outputs: the largest element of each window, and its number in the image, i32.
 defineOp({
@@ -95,17 +75,6 @@ defineOp({
   lower: ({ inputs: [x], attributes, traits }) => ({
     launches: [kernels.module.maxPoolLaunch(problemOf(x, attributes), traits)],
   }),
-  reference([x], { inputs: [spec], outputs: [out] }, attributes) {
-    const values = new Float64Array(sizeOf(out.shape)).fill(-Infinity)
-    const indices = new Float64Array(values.length).fill(-1)
-    eachElement(problemOf(spec, attributes), (window, element, at) => {
-      const isLarger = x[element] > values[window] || (Number.isNaN(x[element]) && !Number.isNaN(values[window]))
-      if (indices[window] >= 0 && !isLarger) return
-      values[window] = x[element]
-      indices[window] = at
-    })
-    return [values, indices]
-  },
 })
 
 // dx: each element has the sum of the upstream gradients of the windows in which it is the largest.
@@ -125,22 +94,7 @@ defineOp({
   lower: ({ inputs: [, dy], attributes, traits }) => ({
     launches: [kernels.module.maxPoolGradientLaunch(problemOf(dy, attributes), traits)],
   }),
-  reference([indices, dy], { inputs: [, spec], outputs: [out] }, attributes) {
-    const dx = new Float64Array(sizeOf(out.shape))
-    eachElement(problemOf(spec, attributes), (window, element, at) => {
-      if (indices[window] === at) dx[element] += dy[window]
-    })
-    return [dx]
-  },
 })
-
-/** How many elements each window has, in the image or, if padding counts, in all. */
-function counts(problem: PoolProblem, countsPadding: boolean): Float64Array {
-  const { outer, inner, size, kernel } = problem
-  const found = new Float64Array(outer * size[0] * size[1] * inner).fill(countsPadding ? kernel[0] * kernel[1] : 0)
-  if (!countsPadding) eachElement(problem, window => found[window]++)
-  return found
-}
 
 defineOp({
   name: 'averagePool',
@@ -151,15 +105,6 @@ defineOp({
   lower: ({ inputs: [x], attributes, traits }) => ({
     launches: [kernels.module.averagePoolLaunch(problemOf(x, attributes), attributes.countsPadding, traits)],
   }),
-  reference([x], { inputs: [spec], outputs: [out] }, attributes) {
-    const problem = problemOf(spec, attributes)
-    const sums = new Float64Array(sizeOf(out.shape))
-    eachElement(problem, (window, element) => {
-      sums[window] += x[element]
-    })
-    const divisors = counts(problem, attributes.countsPadding)
-    return [sums.map((sum, window) => sum / divisors[window])]
-  },
 })
 
 defineOp({
@@ -171,15 +116,6 @@ defineOp({
   lower: ({ inputs: [dy], attributes, traits }) => ({
     launches: [kernels.module.averagePoolGradientLaunch(problemOf(dy, attributes), attributes.countsPadding, traits)],
   }),
-  reference([dy], { inputs: [spec], outputs: [out] }, attributes) {
-    const problem = problemOf(spec, attributes)
-    const divisors = counts(problem, attributes.countsPadding)
-    const dx = new Float64Array(sizeOf(out.shape))
-    eachElement(problem, (window, element) => {
-      dx[element] += dy[window] / divisors[window]
-    })
-    return [dx]
-  },
 })
 
 export interface PoolOptions {

@@ -1,23 +1,13 @@
 // Sums, products, maxima and minima over axes, and the places of these. The ops keep reduced axes with length 1; `Tensor`
 // drops them by default.
-import { isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type GradientContext, type ReduceOp, defineOp } from '../graph.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor } from '../tensor.ts'
-import { broadcastView, contiguousView, offsetsOf } from '../view.ts'
 
 type Axes = { readonly axes: readonly number[] }
 type Fold = ReduceOp['fold']
 type Place = 'argmax' | 'argmin'
-
-/** A maximum or minimum is NaN if any element is. */
-const folds: Record<Exclude<Fold, Place>, { start: number; step: (total: number, value: number) => number }> = {
-  sum: { start: 0, step: (total, value) => total + value },
-  prod: { start: 1, step: (total, value) => total * value },
-  max: { start: -Infinity, step: Math.max },
-  min: { start: Infinity, step: Math.min },
-}
 
 declare module '../graph.ts' {
   interface OpAttributes extends Record<Fold, Axes> {}
@@ -38,34 +28,7 @@ function reduction(fold: Fold, gradient?: (context: GradientContext<Axes>) => (T
       return [{ shape: x.shape.map((n, i) => (axes.includes(i) ? 1 : n)), dtype: isPlace(fold) ? 'i32' : x.dtype }]
     },
     gradient,
-    reference: ([x], { inputs: [spec], outputs: [out] }) => {
-      const outputs = offsetsOf(broadcastView(contiguousView(out), spec.shape))
-      const result = new Float64Array(sizeOf(out.shape))
-      if (isPlace(fold)) return [placesOf(fold, x, outputs, result)]
-      const { start, step } = fold === 'prod' && !isFloat(out.dtype) ? { start: 1, step: Math.imul } : folds[fold]
-      result.fill(start)
-      outputs.forEach((at, i) => {
-        result[at] = step(result[at], x[i])
-      })
-      return [out.dtype === 'i32' ? result.map(n => n | 0) : out.dtype === 'u32' ? result.map(n => n >>> 0) : result]
-    },
   })
-}
-
-/** Into `result`: the number of the first largest or least element among those of each output; NaN is before all. */
-function placesOf(fold: Place, x: Float64Array, outputs: Uint32Array, result: Float64Array): Float64Array {
-  const best = new Float64Array(result.length)
-  const counts = new Float64Array(result.length)
-  outputs.forEach((at, i) => {
-    const isBetter = Number.isNaN(x[i])
-      ? !Number.isNaN(best[at])
-      : fold === 'argmax'
-        ? x[i] > best[at]
-        : x[i] < best[at]
-    if (counts[at] === 0 || isBetter) [best[at], result[at]] = [x[i], counts[at]]
-    counts[at]++
-  })
-  return result
 }
 
 reduction('sum', ({ inputs: [x], upstream: [dy] }) => [dy?.broadcastTo(x.shape)])

@@ -63,19 +63,6 @@ defineOp({
   },
   kernels,
   lower: context => lower('rmsNorm', context, context.attributes.epsilon),
-  reference([x, gamma], { inputs: [spec] }, { epsilon }) {
-    const { rows, width } = asRows(spec)
-    const y = new Float64Array(rows * width)
-    const rstd = new Float64Array(rows)
-    for (let r = 0; r < rows; r++) {
-      const row = x.subarray(r * width, (r + 1) * width)
-      rstd[r] = 1 / Math.sqrt(row.reduce((total, v) => total + v * v, 0) / width + epsilon)
-      row.forEach((v, i) => {
-        y[r * width + i] = v * rstd[r] * gamma[i]
-      })
-    }
-    return [y, rstd]
-  },
 })
 
 // With n = x·rstd and g = dy∘gamma: dx = rstd·(g − n·mean(g∘n)) row by row.
@@ -97,17 +84,6 @@ defineOp({
   }),
   kernels,
   lower: context => lower('rmsNormGradient', context, 0),
-  reference([x, gamma, rstd, dy], { inputs: [spec] }) {
-    const { rows, width } = asRows(spec)
-    const dx = new Float64Array(rows * width)
-    for (let r = 0; r < rows; r++) {
-      let total = 0
-      for (let i = 0, at = r * width; i < width; i++, at++) total += dy[at] * gamma[i] * x[at] * rstd[r]
-      for (let i = 0, at = r * width; i < width; i++, at++)
-        dx[at] = rstd[r] * (dy[at] * gamma[i] - x[at] * rstd[r] * (total / width))
-    }
-    return [dx]
-  },
 })
 
 defineMethods({

@@ -3,7 +3,7 @@ import type { Lowering, Spec } from '../../shaders/kernel.ts'
 import { isFloat } from '../../shaders/kernel.ts'
 import type { ScanKernel } from '../../shaders/scan.ts'
 import { UserError } from '../errors.ts'
-import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
+import { type LoweringContext, defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
 import { normalizeAxes, showSpec, sizeOf } from '../shape.ts'
 import { type ScanOptions, type Tensor, apply, defineMethods } from '../tensor.ts'
@@ -30,7 +30,7 @@ function needAxis(name: string, x: Spec, axis: number): void {
 }
 
 /** A shape as [outer, length, inner]: the axes before the scanned one, itself, and those after. */
-function sizesOf({ shape }: Spec, axis: number): { outer: number; length: number; inner: number } {
+export function sizesOf({ shape }: Spec, axis: number): { outer: number; length: number; inner: number } {
   return { outer: sizeOf(shape.slice(0, axis)), length: shape[axis], inner: sizeOf(shape.slice(axis + 1)) }
 }
 
@@ -45,32 +45,6 @@ function lower(
   const question = { kernel, sizes, options: { dtype: x.dtype, exclusive, reverse } }
   return scanLowering(problem, choose(question, scanCandidates(problem, traits)), traits)
 }
-
-/** `step` gives the next state from the last and the place of an element. */
-function scan(
-  { outputs: [out] }: Specs,
-  { axis, exclusive, reverse }: ScanAttributes,
-  start: number,
-  step: (state: number, at: number) => number,
-): Float64Array[] {
-  const { outer, length, inner } = sizesOf(out, axis)
-  const result = new Float64Array(outer * length * inner)
-  for (let row = 0; row < outer * inner; row++) {
-    const base = Math.floor(row / inner) * length * inner + (row % inner)
-    let state = start
-    for (let i = 0; i < length; i++) {
-      const at = base + (reverse ? length - 1 - i : i) * inner
-      const next = step(state, at)
-      result[at] = exclusive ? state : next
-      state = next
-    }
-  }
-  return [result]
-}
-
-/** Integers go round at 2³². */
-const wrapped = ({ outputs: [{ dtype }] }: Specs, number: number): number =>
-  dtype === 'i32' ? number | 0 : dtype === 'u32' ? number >>> 0 : number
 
 /** The elements one place further along the axis (`by` 1) or back (−1), zeros where there are none. */
 function shifted(x: Tensor, axis: number, by: 1 | -1): Tensor {
@@ -94,7 +68,6 @@ defineOp({
   ],
   kernels,
   lower: context => lower('cumsum', context),
-  reference: ([x], specs, attributes) => scan(specs, attributes, 0, (sum, at) => wrapped(specs, sum + x[at])),
 })
 
 // With the products P before each element, dx = P∘S, where S sums what later results make of an element: S = dy + x'∘S'
@@ -120,10 +93,6 @@ defineOp({
   },
   kernels,
   lower: context => lower('cumprod', context),
-  reference: ([x], specs, attributes) =>
-    scan(specs, attributes, 1, (product, at) =>
-      isFloat(specs.outputs[0].dtype) ? product * x[at] : wrapped(specs, Math.imul(product, x[at])),
-    ),
 })
 
 // y = a∘y' + b of the element before: db is the scan of dy in the other direction, da = db∘y'.
@@ -147,7 +116,6 @@ defineOp({
   },
   kernels,
   lower: context => lower('linearScan', context),
-  reference: ([a, b], specs, attributes) => scan(specs, attributes, 0, (y, at) => a[at] * y + b[at]),
 })
 
 function running(name: 'cumsum' | 'cumprod', x: Tensor, axis: number, options: ScanOptions = {}): Tensor {

@@ -32,7 +32,7 @@ function needAlike(op: string, x: Spec, index: Spec, axis: number): void {
 }
 
 /** The sizes of an index, into an axis of this length. */
-function problemOf({ shape }: Spec, axis: number, length: number, { dtype }: Spec): AlongProblem {
+export function problemOf({ shape }: Spec, axis: number, length: number, { dtype }: Spec): AlongProblem {
   return {
     outer: sizeOf(shape.slice(0, axis)),
     length,
@@ -40,17 +40,6 @@ function problemOf({ shape }: Spec, axis: number, length: number, { dtype }: Spe
     inner: sizeOf(shape.slice(axis + 1)),
     dtype,
   }
-}
-
-/** Calls `visit` for each index within the axis, with its own number and that of the element it names. */
-function eachIndex(
-  index: Float64Array,
-  { length, count, inner }: AlongProblem,
-  visit: (from: number, to: number) => void,
-): void {
-  index.forEach((id, i) => {
-    if (id >= 0 && id < length) visit(i, (Math.floor(i / (count * inner)) * length + id) * inner + (i % inner))
-  })
 }
 
 // x[…, index[…, j, …], …] for each j of the axis: the index's shape.
@@ -69,13 +58,6 @@ defineOp({
   kernels,
   lower({ inputs: [x, index], attributes: { axis }, traits }) {
     return { launches: [kernels.module.gatherAlongLaunch(problemOf(index, axis, x.shape[axis], x), traits)] }
-  },
-  reference([x, index], { inputs: [spec, indexSpec] }, { axis }) {
-    const result = new Float64Array(index.length)
-    eachIndex(index, problemOf(indexSpec, axis, spec.shape[axis], spec), (i, at) => {
-      result[i] = x[at]
-    })
-    return [result]
   },
 })
 
@@ -100,13 +82,6 @@ defineOp({
     const { dtype, ...sizes } = problem
     const question = { kernel: 'scatterAdd', sizes, options: { dtype, unique } }
     return scatterAddLowering(problem, choose(question, scatterAddCandidates(problem, unique, traits)), traits)
-  },
-  reference([index, source], { inputs: [spec], outputs: [out] }, { axis, length }) {
-    const sums = new Float64Array(sizeOf(out.shape))
-    eachIndex(index, problemOf(spec, axis, length, spec), (i, at) => {
-      sums[at] += source[i]
-    })
-    return [out.dtype === 'i32' ? sums.map(n => n | 0) : out.dtype === 'u32' ? sums.map(n => n >>> 0) : sums]
   },
 })
 
@@ -140,13 +115,6 @@ defineOp({
   kernels,
   lower({ inputs: [x, index], attributes: { axis }, traits }) {
     return kernels.module.scatterMaxLowering(problemOf(index, axis, x.shape[axis], x), traits)
-  },
-  reference([x, index, source], { inputs: [spec, indexSpec] }, { axis }) {
-    const result = x.slice()
-    eachIndex(index, problemOf(indexSpec, axis, spec.shape[axis], spec), (i, at) => {
-      result[at] = Math.max(result[at], source[i])
-    })
-    return [result]
   },
 })
 

@@ -4,16 +4,7 @@ import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { broadcastShapes, normalizeAxes, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply, defineMethods } from '../tensor.ts'
-import {
-  broadcastView,
-  contiguousView,
-  diagonalView,
-  flipView,
-  permuteView,
-  readThrough,
-  reshapeView,
-  sliceView,
-} from '../view.ts'
+import { broadcastView, contiguousView, diagonalView, flipView, permuteView, reshapeView, sliceView } from '../view.ts'
 import { coordinates } from './coordinates.ts'
 import { sumTo } from './reduce.ts'
 
@@ -46,7 +37,6 @@ defineOp({
   },
   view: (input, { shape }) => reshapeView(input, shape),
   gradient: ({ inputs: [x], upstream: [dy] }) => [dy?.reshape(x.shape)],
-  reference: ([x]) => [x],
 })
 
 defineOp({
@@ -59,7 +49,6 @@ defineOp({
   },
   view: (input, { order }) => permuteView(input, order),
   gradient: ({ attributes: { order }, upstream: [dy] }) => [dy?.permute(order.map((_, i) => order.indexOf(i)))],
-  reference: ([x], { inputs: [spec] }, { order }) => [readThrough(x, permuteView(contiguousView(spec), order))],
 })
 
 defineOp({
@@ -90,9 +79,6 @@ defineOp({
     const after = (step ? ends : end).map((to, i) => x.shape[i] - to)
     return [own.pad(start, after)]
   },
-  reference: ([x], { inputs: [spec] }, { start, end, step }) => [
-    readThrough(x, sliceView(contiguousView(spec), start, end, step)),
-  ],
 })
 
 /** Each element followed by step − 1 zeros along every axis. */
@@ -119,7 +105,6 @@ defineOp({
   },
   view: (input, { shape }) => broadcastView(input, shape),
   gradient: ({ inputs: [x], upstream: [dy] }) => [dy && sumTo(dy, x.shape)],
-  reference: ([x], { inputs: [spec] }, { shape }) => [readThrough(x, broadcastView(contiguousView(spec), shape))],
 })
 
 defineOp({
@@ -128,7 +113,6 @@ defineOp({
   infer: ([x]) => [x],
   view: (input, { axes }) => flipView(input, axes),
   gradient: ({ attributes: { axes }, upstream: [dy] }) => [dy?.flip(axes)],
-  reference: ([x], { inputs: [spec] }, { axes }) => [readThrough(x, flipView(contiguousView(spec), axes))],
 })
 
 // The diagonal of two axes of equal length, as the last axis.
@@ -145,7 +129,6 @@ defineOp({
     const isOnDiagonal = coordinates(x.shape, a).equal(coordinates(x.shape, b))
     return [isOnDiagonal.where(dy.expandDims(-1).permute(order), 0)]
   },
-  reference: ([x], { inputs: [spec] }, { a, b }) => [readThrough(x, diagonalView(contiguousView(spec), a, b))],
 })
 
 defineMethods({

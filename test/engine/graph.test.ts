@@ -16,6 +16,7 @@ import {
   zeros,
 } from '../../engine/node/index.ts'
 import { reference } from '../../engine/reference.ts'
+import { findReference } from '../../engine/references/index.ts'
 import { schedule } from '../../engine/compile/schedule.ts'
 import { type Value, loadKernels, registeredOps } from '../../engine/graph.ts'
 import { attention, crossEntropy, divergence } from '../../engine/index.ts'
@@ -294,6 +295,10 @@ describe('an error names the operation and the shapes', () => {
     tensor: [() => tensor(new Float32Array(5), [2, 3]), /5 numbers.*\[2, 3\]/],
     'ragged tensor': [() => tensor([[1, 2], [3]]), /ragged/],
     'empty shape': [() => tensor(new Float32Array(0), [0]), /positive integers/],
+    'reference of an op without one': [
+      () => findReference({ name: 'myapp.copy', kind: 'kernel', infer: ([x]) => [x], lower: () => ({ launches: [] }) }),
+      /op myapp.copy has no reference/,
+    ],
     'assign outside': [
       () => variable({ shape: [2], dtype: 'f32' }, 'w').assign(zeros([2])),
       /w: assign.*compiled function/,

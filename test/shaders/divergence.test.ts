@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import '../../engine/index.ts'
 import { findOp } from '../../engine/graph.ts'
+import { findReference } from '../../engine/references/index.ts'
 import type { DType, Spec } from '../../shaders/kernel.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
 import {
@@ -97,7 +98,7 @@ test('its gradient agrees with central differences in float64', () => {
         const op = findOp(name)
         if (op.kind !== 'kernel') throw new Error(name)
         const inputs = specs.slice(0, values.length)
-        return op.reference(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)
+        return findReference(op)(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)
       }
       const loss = (point: Float64Array) =>
         run('divergence', [point, teacher])[0].reduce((sum, l, i) => sum + l * weights[i], 0)

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import '../../engine/ops/gather.ts'
 import { findOp } from '../../engine/graph.ts'
+import { findReference } from '../../engine/references/index.ts'
 import type { DType } from '../../shaders/kernel.ts'
 import { checkOp, expectDirectional, noises, opInput, referenceOf, runCandidates } from '../support/ops.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
@@ -121,7 +122,7 @@ test('its gradient agrees with central differences in float64', () => {
           if (op.kind !== 'kernel') throw new Error(name)
           const inputs = shapes.map((shape, i) => ({ shape, dtype: dtypes[i] }))
           const attributes = name === 'gather' ? { rows: 0 } : { rows }
-          return op.reference(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)[0]
+          return findReference(op)(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)[0]
         }
         const ids = idsOf('outside', positions, rows, seed).data
         const weights = noises(positions * width, seed + 1)

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import '../../engine/ops/layer-norm.ts'
 import { type Attributes, findOp } from '../../engine/graph.ts'
+import { findReference } from '../../engine/references/index.ts'
 import type { DType } from '../../shaders/kernel.ts'
 import {
   type OpInput,
@@ -160,7 +161,7 @@ test('its gradients agree with central differences in float64, statistics includ
         if (op.kind !== 'kernel') throw new Error(name)
         const inputs = shapes.map(f32)
         const attributes: Attributes = name === 'layerNorm' ? { epsilon } : {}
-        return op.reference(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)
+        return findReference(op)(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)
       }
       const [x, gamma, beta, weights] = [
         noises(rows * width, seed),

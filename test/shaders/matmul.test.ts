@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readThrough } from '../../engine/view.ts'
-import { matmulReference } from '../../engine/ops/matmul.ts'
+import { matmulReference } from '../../engine/references/matmul.ts'
 import { broadcastShapes } from '../../engine/shape.ts'
 import { input, output } from '../../shaders/kernel.ts'
 import type { FloatType, Traits, View } from '../../shaders/kernel.ts'

@@ -4,7 +4,7 @@
 // adapter at hand.
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { matmulReference } from '../../engine/ops/matmul.ts'
+import { matmulReference } from '../../engine/references/matmul.ts'
 import {
   type FloatType,
   type Lowering,

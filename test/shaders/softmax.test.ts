@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import '../../engine/ops/softmax.ts'
 import { findOp } from '../../engine/graph.ts'
+import { findReference } from '../../engine/references/index.ts'
 import type { DType } from '../../shaders/kernel.ts'
 import {
   checkOp,
@@ -143,7 +144,7 @@ function reference64(name: string, inputs: readonly Float64Array[], shape: reado
   const op = findOp(name)
   if (op.kind !== 'kernel') throw new Error(`${name} has no kernel`)
   const spec = { shape, dtype: 'f32' } as const
-  return op.reference(inputs, { inputs: inputs.map(() => spec), outputs: [spec] }, {})[0]
+  return findReference(op)(inputs, { inputs: inputs.map(() => spec), outputs: [spec] }, {})[0]
 }
 
 test('plans for adapters with no subgroups, and for a large GPU, give the same softmax', async () => {

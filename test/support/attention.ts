@@ -6,6 +6,7 @@ import '../../engine/ops/attention.ts'
 import '../../engine/reference.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { contiguousView } from '../../engine/view.ts'
+import { findReference } from '../../engine/references/index.ts'
 import type { View } from '../../shaders/kernel.ts'
 import { keepFactor, normals } from '../../shaders/random.ts'
 import type { TestInput, TestOutput } from './launch.ts'
@@ -145,7 +146,7 @@ export function elements({ data, spec }: TestInput): Float64Array {
 export function expected(name: string, inputs: readonly TestInput[], attributes: Attributes): Float64Array[] {
   const op = kernelOf(name)
   const specs = inputs.map(({ spec: { shape, dtype } }) => ({ shape, dtype }))
-  return op.reference(inputs.map(elements), { inputs: specs, outputs: op.infer(specs, attributes) }, attributes)
+  return findReference(op)(inputs.map(elements), { inputs: specs, outputs: op.infer(specs, attributes) }, attributes)
 }
 
 /** Largest difference, as a share of the largest expected number (or of 1, the inputs' own size). */

@@ -4,6 +4,7 @@ import type { DType, Spec, Traits } from '../../shaders/kernel.ts'
 import { type Attributes, type KernelOp, findOp, loadKernels } from '../../engine/graph.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { contiguousView } from '../../engine/view.ts'
+import { findReference } from '../../engine/references/index.ts'
 import { type TestDevice, type TestOutput, prepareLowering, runLowering } from './launch.ts'
 
 /** Values of one input, row-major; kept as its dtype can hold them. */
@@ -28,7 +29,7 @@ function kernelOp(name: string): KernelOp {
 export function referenceOf(name: string, inputs: readonly OpInput[], attributes: Attributes = {}): Float64Array[] {
   const op = kernelOp(name)
   const outputs = op.infer(inputs, attributes)
-  return op.reference(
+  return findReference(op)(
     inputs.map(i => i.data),
     { inputs, outputs },
     attributes,

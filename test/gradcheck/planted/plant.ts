@@ -4,6 +4,7 @@ import {
   type ElementwiseOp,
   type GradientContext,
   type KernelOp,
+  type Reference,
   type Op,
   type OpAttributes,
   type OpName,
@@ -125,7 +126,7 @@ export function wrongElement(
 }
 
 /** A float64 reference of a kernel that is wrong itself. */
-export function wrongReference(op: string, mistake: string, wrong: KernelOp['reference'], of = op): Plant {
+export function wrongReference(op: string, mistake: string, wrong: Reference, of = op): Plant {
   return wrongMember('kernel', op, mistake, 'float64', of, (_right, made) => ({
     reference: (inputs, specs, attributes) => {
       made()

@@ -1,10 +1,10 @@
-// Attention and its gradient in float64, for the tests: score by score.
+// Attention and its gradient in float64, score by score.
 import { type Spec, rowMajorStrides } from '../../shaders/kernel.ts'
 import { keepFactor } from '../../shaders/random.ts'
-import type { OpAttributes, Specs } from '../graph.ts'
+import type { References } from '../graph.ts'
 import { sizeOf } from '../shape.ts'
-import { type AttentionAttributes, type Sizes, optionsOf, sizesOf } from './attention.ts'
-import { LOWEST } from './attention-second.ts'
+import { type AttentionAttributes, type Sizes, optionsOf, sizesOf } from '../ops/attention.ts'
+import { LOWEST } from '../ops/attention-second.ts'
 
 /** One query of one head in the reference. */
 interface Row {
@@ -70,59 +70,50 @@ function dot(a: Float64Array, at: number, b: Float64Array, bt: number, length: n
   return sum
 }
 
-type Arrays = readonly Float64Array[]
-
-export function forwardReference(
-  [q, k, v, ...rest]: Arrays,
-  specs: Specs,
-  attributes: AttentionAttributes,
-): Float64Array[] {
-  const sizes = sizesOf('attention', specs.inputs)
-  const { headSize } = sizes
-  const o = new Float64Array(q.length)
-  const lse = new Float64Array(sizes.batch * sizes.heads * sizes.queries)
-  for (const { index, at, open, keyAt, bias, factor } of rowsOf(sizes, attributes, rest, specs.inputs.slice(3))) {
-    if (open.length === 0) continue
-    const scores = open.map(j => attributes.scale * dot(q, at, k, keyAt(j), headSize) + bias(j))
-    const rowMax = scores.reduce((a, b) => Math.max(a, b))
-    lse[index] = rowMax + Math.log(scores.reduce((sum, s) => sum + Math.exp(s - rowMax), 0))
-    open.forEach((j, n) => {
-      const probability = Math.exp(scores[n] - lse[index]) * factor(j)
-      for (let d = 0; d < headSize; d++) o[at + d] += probability * v[keyAt(j) + d]
-    })
-  }
-  return [o, lse]
-}
-
-export function gradientReference(
-  inputs: Arrays,
-  specs: Specs,
-  attributes: OpAttributes['attentionGradient'],
-): Float64Array[] {
-  const [q, k, v, o, lse, dO, ...rest] = inputs
-  const sizes = sizesOf('attentionGradient', specs.inputs)
-  const { headSize } = sizes
-  const { scale } = attributes
-  const dq = new Float64Array(q.length)
-  const dk = new Float64Array(k.length)
-  const dv = new Float64Array(v.length)
-  const dBias = attributes.biasGradient ? new Float64Array(sizeOf(specs.outputs[3].shape)) : undefined
-  for (const row of rowsOf(sizes, attributes, rest, specs.inputs.slice(6))) {
-    const { index, at, open, keyAt, bias, biasAt, factor } = row
-    const mean = dot(dO, at, o, at, headSize)
-    for (const j of open) {
-      const jt = keyAt(j)
-      const p = Math.exp(scale * dot(q, at, k, jt, headSize) + bias(j) - lse[index])
-      const z = factor(j)
-      const slope = p * (z * dot(dO, at, v, jt, headSize) - mean)
-      const ds = scale * slope
-      if (dBias) dBias[biasAt(j)] += slope
-      for (let d = 0; d < headSize; d++) {
-        dq[at + d] += ds * k[jt + d]
-        dk[jt + d] += ds * q[at + d]
-        dv[jt + d] += p * z * dO[at + d]
+export const attention: References<'attention' | 'attentionGradient'> = {
+  attention([q, k, v, ...rest], specs, attributes) {
+    const sizes = sizesOf('attention', specs.inputs)
+    const { headSize } = sizes
+    const o = new Float64Array(q.length)
+    const lse = new Float64Array(sizes.batch * sizes.heads * sizes.queries)
+    for (const { index, at, open, keyAt, bias, factor } of rowsOf(sizes, attributes, rest, specs.inputs.slice(3))) {
+      if (open.length === 0) continue
+      const scores = open.map(j => attributes.scale * dot(q, at, k, keyAt(j), headSize) + bias(j))
+      const rowMax = scores.reduce((a, b) => Math.max(a, b))
+      lse[index] = rowMax + Math.log(scores.reduce((sum, s) => sum + Math.exp(s - rowMax), 0))
+      open.forEach((j, n) => {
+        const probability = Math.exp(scores[n] - lse[index]) * factor(j)
+        for (let d = 0; d < headSize; d++) o[at + d] += probability * v[keyAt(j) + d]
+      })
+    }
+    return [o, lse]
+  },
+  attentionGradient(inputs, specs, attributes) {
+    const [q, k, v, o, lse, dO, ...rest] = inputs
+    const sizes = sizesOf('attentionGradient', specs.inputs)
+    const { headSize } = sizes
+    const { scale } = attributes
+    const dq = new Float64Array(q.length)
+    const dk = new Float64Array(k.length)
+    const dv = new Float64Array(v.length)
+    const dBias = attributes.biasGradient ? new Float64Array(sizeOf(specs.outputs[3].shape)) : undefined
+    for (const row of rowsOf(sizes, attributes, rest, specs.inputs.slice(6))) {
+      const { index, at, open, keyAt, bias, biasAt, factor } = row
+      const mean = dot(dO, at, o, at, headSize)
+      for (const j of open) {
+        const jt = keyAt(j)
+        const p = Math.exp(scale * dot(q, at, k, jt, headSize) + bias(j) - lse[index])
+        const z = factor(j)
+        const slope = p * (z * dot(dO, at, v, jt, headSize) - mean)
+        const ds = scale * slope
+        if (dBias) dBias[biasAt(j)] += slope
+        for (let d = 0; d < headSize; d++) {
+          dq[at + d] += ds * k[jt + d]
+          dk[jt + d] += ds * q[at + d]
+          dv[jt + d] += p * z * dO[at + d]
+        }
       }
     }
-  }
-  return [dq, dk, dv, ...(dBias ? [dBias] : [])]
+    return [dq, dk, dv, ...(dBias ? [dBias] : [])]
+  },
 }
