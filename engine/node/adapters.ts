@@ -104,9 +104,8 @@ export async function openAdapter({
   dawnFlags = [],
 }: { name?: string; dawnFlags?: readonly string[] } = {}): Promise<OpenedAdapter> {
   const wanted = name?.trim() || undefined
-  const flags = enabling(dawnFlags)
   for (const source of sources()) {
-    const opened = await openFrom(source, wanted, flags)
+    const opened = await openFrom(source, wanted, dawnFlags)
     if (!opened) continue
     if (opened.info.fallback) pollLess(opened.adapter)
     return opened
@@ -130,13 +129,25 @@ export async function openAdapter({
  * driver, where some of its functions fail the conformance tests. Kernels use only storage, conversion and matrices of
  * f16, which our own tests cover.
  */
-const ENABLED = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia']
+const ENABLED = 'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'
 
-/** Merges all lists of features, since Dawn only uses the last. */
-function enabling(flags: readonly string[]): string[] {
-  const prefix = 'enable-dawn-features='
-  const asked = flags.filter(flag => flag.startsWith(prefix)).map(flag => flag.slice(prefix.length))
-  return [...flags.filter(flag => !flag.startsWith(prefix)), `${prefix}${[...ENABLED, ...asked].join(',')}`]
+/**
+ * For SwiftShader, Dawn's shaders zero workgroup memory in a loop. Told by Vulkan's extension to zero it itself,
+ * SwiftShader compiles a store for each element: 2 s of processor time for 16 KiB, where the loop takes 0.01 s.
+ */
+const SHADERS_ZERO_MEMORY = 'disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension'
+
+/** What Dawn is told, besides what the caller asks for, where it chooses among such adapters. */
+const flagsFor = (adapters: readonly string[]): string[] =>
+  adapters.every(name => /swiftshader/i.test(name)) ? [ENABLED, SHADERS_ZERO_MEMORY] : [ENABLED]
+
+/** Merges the lists of features that are enabled, and those that are disabled, since Dawn only uses the last of each. */
+function merged(flags: readonly string[]): string[] {
+  const lists = ['enable-dawn-features=', 'disable-dawn-features='].flatMap(prefix => {
+    const features = flags.filter(flag => flag.startsWith(prefix)).map(flag => flag.slice(prefix.length))
+    return features.length > 0 ? [prefix + features.join(',')] : []
+  })
+  return [...flags.filter(flag => !/^(en|dis)able-dawn-features=/.test(flag)), ...lists]
 }
 
 type Source = 'system' | 'embedded'
@@ -206,7 +217,9 @@ async function openFrom(
   const match = listed.find(({ name }) => name.toLowerCase().includes((wanted ?? '').toLowerCase()))
   if (!match) return undefined
   return withDrivers(source, async create => {
-    const gpu = create(wanted === undefined ? [...flags] : [...flags, `adapter=${match.name}`])
+    const chosen = wanted === undefined ? listed.map(({ name }) => name) : [match.name]
+    const all = merged([...flagsFor(chosen), ...flags])
+    const gpu = create(wanted === undefined ? all : [...all, `adapter=${match.name}`])
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
     if (!adapter) return undefined
     const { vendor, architecture, device, description: driver, isFallbackAdapter: fallback } = adapter.info
