@@ -5,7 +5,7 @@ import { UserError } from './errors.ts'
 import { type Node, type Value, specOf } from './graph.ts'
 import { ones, zeros } from './ops/source.ts'
 import { recomputed } from './recompute.ts'
-import { sameShape, showSpec } from './shape.ts'
+import { needArray, sameShape, showSpec } from './shape.ts'
 import { Tensor } from './tensor.ts'
 
 const isReal = (value: Value): boolean => isFloat(specOf(value).dtype)
@@ -55,6 +55,7 @@ export function grad(
   upstream?: Tensor,
   recompute: readonly Tensor[] = [],
 ): Tensor[] {
+  needArray('grad', wrt, 'tensors')
   const expected = 'one element was expected: sum it, or pass its upstream gradient'
   if (!upstream && loss.size !== 1) throw new UserError(`grad: the loss is ${showSpec(loss)}, but ${expected}`)
   if (upstream && !sameShape(upstream.shape, loss.shape)) {

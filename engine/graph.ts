@@ -219,15 +219,21 @@ export function findOp(name: string): Op {
   return op
 }
 
+const DTYPES: readonly DType[] = ['f32', 'f16', 'i32', 'u32']
+
 let nextId = 0
 
-/** Makes a node. Throws the UserErrors of the op's shape rule, and one on lengths that are not positive integers. */
+/**
+ * Makes a node. Throws the UserErrors of the op's shape rule, and one on lengths that are not positive integers or an
+ * unknown dtype.
+ */
 export function makeNode(op: Op, inputs: readonly Value[], attributes: Attributes): Node {
   const outputs = op.infer(inputs.map(specOf), attributes)
-  for (const { shape } of outputs) {
-    const bad = shape.find(n => !Number.isInteger(n) || n < 1)
-    if (bad !== undefined)
-      throw new UserError(`a tensor's lengths have to be positive integers, not ${bad} in [${shape.join(', ')}]`)
+  for (const { shape, dtype } of outputs) {
+    const bad = shape.findIndex(n => !Number.isInteger(n) || n < 1)
+    if (bad >= 0)
+      throw new UserError(`a tensor's lengths have to be positive integers, not ${shape[bad]} in [${shape.join(', ')}]`)
+    if (!DTYPES.includes(dtype)) throw new UserError(`${dtype} is not a dtype: ${DTYPES.join(', ')} are`)
   }
   return { id: nextId++, op, inputs, attributes, outputs }
 }

@@ -1,5 +1,6 @@
 // Losses, by the names and with the meaning of PyTorch's (torch.nn): formulas of other ops, which the compiler fuses.
 import { UserError } from './errors.ts'
+import { needOneOf, needOptions } from './options.ts'
 import { crossEntropy } from './ops/cross-entropy.ts'
 import { sameShape, showShape, showSpec } from './shape.ts'
 import { type Tensor, apply, scalar } from './tensor.ts'
@@ -13,7 +14,10 @@ export interface LossOptions {
   readonly reduction?: Reduction
 }
 
-function reduced(losses: Tensor, reduction: Reduction = 'mean'): Tensor {
+const REDUCTIONS = ['mean', 'sum', 'none']
+
+function reduced(name: string, losses: Tensor, reduction: Reduction = 'mean'): Tensor {
+  needOneOf(name, 'reduction', reduction, ...REDUCTIONS)
   return reduction === 'none' ? losses : reduction === 'sum' ? losses.sum() : losses.mean()
 }
 
@@ -24,15 +28,17 @@ function needSameShape(name: string, predictions: Tensor, targets: Tensor): void
 }
 
 /** Mean squared error: (prediction − target)² of each element. Throws a UserError on shapes that differ. */
-export function mseLoss(predictions: Tensor, targets: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function mseLoss(predictions: Tensor, targets: Tensor, options: LossOptions = {}): Tensor {
   needSameShape('mseLoss', predictions, targets)
-  return reduced(predictions.sub(targets).square(), reduction)
+  needOptions('mseLoss', options, 'reduction')
+  return reduced('mseLoss', predictions.sub(targets).square(), options.reduction)
 }
 
 /** Mean absolute error: |prediction − target| of each element. Throws a UserError on shapes that differ. */
-export function l1Loss(predictions: Tensor, targets: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function l1Loss(predictions: Tensor, targets: Tensor, options: LossOptions = {}): Tensor {
   needSameShape('l1Loss', predictions, targets)
-  return reduced(predictions.sub(targets).abs(), reduction)
+  needOptions('l1Loss', options, 'reduction')
+  return reduced('l1Loss', predictions.sub(targets).abs(), options.reduction)
 }
 
 /**
@@ -42,11 +48,14 @@ export function l1Loss(predictions: Tensor, targets: Tensor, { reduction }: Loss
 export function huberLoss(
   predictions: Tensor,
   targets: Tensor,
-  { delta = 1, reduction }: LossOptions & { readonly delta?: number } = {},
+  options: LossOptions & { readonly delta?: number } = {},
 ): Tensor {
   needSameShape('huberLoss', predictions, targets)
-  if (!(delta > 0)) throw new UserError(`huberLoss: delta is ${delta}, but a positive number was expected`)
-  return reduced(apply('huber', [predictions.sub(targets).div(delta)]).mul(delta * delta), reduction)
+  needOptions('huberLoss', options, 'delta', 'reduction')
+  const { delta = 1, reduction } = options
+  if (!(delta > 0 && delta < Infinity))
+    throw new UserError(`huberLoss: delta is ${delta}, but a finite positive number was expected`)
+  return reduced('huberLoss', apply('huber', [predictions.sub(targets).div(delta)]).mul(delta * delta), reduction)
 }
 
 export interface BinaryLossOptions extends LossOptions {
@@ -59,16 +68,14 @@ export interface BinaryLossOptions extends LossOptions {
  * σ(logit) − (1 − target)·log(1 − σ(logit)). Throws a UserError on shapes that differ, and on weights that are not as
  * many as the last axis has elements.
  */
-export function bceWithLogitsLoss(
-  logits: Tensor,
-  targets: Tensor,
-  { positiveWeights, reduction }: BinaryLossOptions = {},
-): Tensor {
+export function bceWithLogitsLoss(logits: Tensor, targets: Tensor, options: BinaryLossOptions = {}): Tensor {
   needSameShape('bceWithLogitsLoss', logits, targets)
+  needOptions('bceWithLogitsLoss', options, 'positiveWeights', 'reduction')
+  const { positiveWeights, reduction } = options
   const whenPositive = logits.neg().softplus()
   const weights = positiveWeights && weightsOf(positiveWeights, logits.shape.at(-1) ?? 1)
   const positive = targets.mul(weights ? whenPositive.mul(weights) : whenPositive)
-  return reduced(positive.add(scalar(1).sub(targets).mul(logits.softplus())), reduction)
+  return reduced('bceWithLogitsLoss', positive.add(scalar(1).sub(targets).mul(logits.softplus())), reduction)
 }
 
 /** Factors for classes, as a tensor. Throws a UserError on another number of them, and on one that is negative. */
@@ -87,18 +94,18 @@ function weightsOf(weights: readonly number[], classes: number): Tensor {
 export function klDivLoss(
   predictions: Tensor,
   targets: Tensor,
-  {
-    logTargets = false,
-    reduction,
-  }: { readonly logTargets?: boolean; readonly reduction?: Reduction | 'batchMean' } = {},
+  options: { readonly logTargets?: boolean; readonly reduction?: Reduction | 'batchMean' } = {},
 ): Tensor {
   needSameShape('klDivLoss', predictions, targets)
+  needOptions('klDivLoss', options, 'logTargets', 'reduction')
+  const { logTargets = false, reduction = 'mean' } = options
+  needOneOf('klDivLoss', 'reduction', reduction, ...REDUCTIONS, 'batchMean')
   const isPositive = targets.greater(0)
   const losses = logTargets
     ? targets.exp().mul(targets.sub(predictions))
     : targets.mul(isPositive.where(isPositive.where(targets, 1).log().sub(predictions), 0))
   if (reduction === 'batchMean') return losses.sum().div(predictions.shape[0] ?? 1)
-  return reduced(losses, reduction)
+  return reduced('klDivLoss', losses, reduction)
 }
 
 export interface CrossEntropyOptions {
@@ -154,11 +161,18 @@ export function weightedCrossEntropy(
 export function crossEntropyLoss(
   logits: Tensor,
   labels: Tensor,
-  { reduction = 'mean', ...options }: CrossEntropyOptions & LossOptions = {},
+  options: CrossEntropyOptions & LossOptions = {},
 ): Tensor {
-  const classes = logits.shape.at(-1) ?? 0
-  if (!sameShape(logits.shape.slice(0, -1), labels.shape))
-    throw new UserError(`crossEntropyLoss: labels are ${showSpec(labels)}, but logits ${showShape(logits.shape)}`)
+  needOptions('crossEntropyLoss', options, 'classWeights', 'labelSmoothing', 'ignoreIndex', 'reduction')
+  const { reduction = 'mean' } = options
+  needOneOf('crossEntropyLoss', 'reduction', reduction, ...REDUCTIONS)
+  const classes = logits.shape.at(-1)
+  if (classes === undefined) throw new UserError('crossEntropyLoss: logits have no axis of classes')
+  const rows = logits.shape.slice(0, -1)
+  if (!sameShape(rows, labels.shape)) {
+    const expected = `i32${showShape(rows)} was expected (logits are ${showSpec(logits)})`
+    throw new UserError(`crossEntropyLoss: labels are ${showSpec(labels)}, but ${expected}`)
+  }
   const { losses, weights } = weightedCrossEntropy(logits.reshape([-1, classes]), labels.reshape([-1]), options)
   if (reduction === 'none') return losses.reshape(labels.shape)
   if (reduction === 'sum') return losses.sum()

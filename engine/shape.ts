@@ -7,20 +7,26 @@ export { sizeOf }
 export type Shape = readonly number[]
 
 export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((n, i) => n === b[i])
+  return Array.isArray(b) && a.length === b.length && a.every((n, i) => n === b[i])
 }
 
 export function showShape(shape: Shape): string {
-  return `[${shape.join(', ')}]`
+  return Array.isArray(shape) ? `[${shape.join(', ')}]` : String(shape)
 }
 
-/** `f32[2, 3]` */
+/** `f32[2, 3]`. JavaScript programs also pass what is neither a tensor nor a spec. */
 export function showSpec(spec: Spec): string {
-  return spec.dtype + showShape(spec.shape)
+  return Array.isArray(spec.shape) ? spec.dtype + showShape(spec.shape) : '(not a tensor)'
+}
+
+/** Throws a UserError unless a list is one: JavaScript programs may pass a number, or one argument for each entry. */
+export function needArray(op: string, list: readonly unknown[], of = 'numbers'): void {
+  if (!Array.isArray(list)) throw new UserError(`${op}: an array of ${of} was expected, not ${String(list)}`)
 }
 
 /** NumPy's broadcasting rule. Throws a UserError naming `op`. */
 export function broadcastShapes(op: string, shapes: readonly Shape[]): number[] {
+  for (const shape of shapes) needArray(op, shape)
   const rank = Math.max(0, ...shapes.map(s => s.length))
   const out = new Array<number>(rank).fill(1)
   for (const shape of shapes) {
@@ -39,6 +45,7 @@ export function broadcastShapes(op: string, shapes: readonly Shape[]): number[] 
  * are −1, and where the other lengths do not divide the elements.
  */
 export function completeShape(shape: Shape, spec: Spec): Shape {
+  needArray('reshape', shape)
   const hole = shape.indexOf(-1)
   if (hole < 0) return shape
   if (shape.lastIndexOf(-1) !== hole)
@@ -52,6 +59,7 @@ export function completeShape(shape: Shape, spec: Spec): Shape {
 
 /** Axes as 0 … rank − 1, from possibly negative ones; throws on one out of range or named twice. */
 export function normalizeAxes(op: string, axes: readonly number[], rank: number): number[] {
+  needArray(op, axes)
   const out = axes.map(axis => {
     const at = axis < 0 ? axis + rank : axis
     if (!Number.isInteger(axis) || at < 0 || at >= rank)

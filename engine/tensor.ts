@@ -5,7 +5,8 @@ import { UserError } from './errors.ts'
 import { findOp, makeNode, specOf } from './graph.ts'
 import type { NoAttributes, OpAttributes, OpName, PlainOpName, Value } from './graph.ts'
 import { needRepresentable } from './numbers.ts'
-import { completeShape, normalizeAxes, showSpec, sizeOf } from './shape.ts'
+import { needOneOf } from './options.ts'
+import { completeShape, normalizeAxes, showShape, showSpec, sizeOf } from './shape.ts'
 import { SHOWN_WHOLE, showTensor } from './show.ts'
 
 /** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
@@ -33,7 +34,10 @@ export function applyAll<N extends OpName>(
   inputs: readonly Tensor[],
   ...[attributes]: AttributesOf<N>
 ): Tensor[] {
-  const values = inputs.map(t => t.value)
+  const values = inputs.map(t => {
+    if (!(t instanceof Tensor)) throw new UserError(`${name}: ${String(t)} is not a tensor`)
+    return t.value
+  })
   const node = makeNode(findOp(name), values, attributes ?? {})
   return node.outputs.map((_, index) => new Tensor({ node, index }))
 }
@@ -257,6 +261,7 @@ export class Tensor {
   declare readonly hardSwish: () => Tensor
   /** GELU (Hendrycks & Gimpel 2016): x·Φ(x) exactly, or its tanh approximation. */
   gelu(approximate: 'none' | 'tanh' = 'none'): Tensor {
+    needOneOf('gelu', 'approximate', approximate, 'none', 'tanh')
     return apply(approximate === 'tanh' ? 'geluTanh' : 'gelu', [this])
   }
   /** The same numbers in another dtype. Floats are truncated to integers and clamped to their range; NaN gives 0. */
@@ -342,6 +347,10 @@ export class Tensor {
    * from the end of their axis. With `step`, every so many-th element.
    */
   slice(start: readonly number[], end: readonly number[] = [], step?: readonly number[]): Tensor {
+    for (const list of [start, end, step ?? []]) {
+      if (!(list.length <= this.rank))
+        throw new UserError(`slice: ${showShape(list)} is not an array of at most ${this.rank} numbers`)
+    }
     const entry = (of: readonly number[], i: number, n: number, none: number): number => {
       const at = of[i] ?? none
       return at < 0 ? at + n : at
@@ -444,6 +453,7 @@ export function scalar(number: number, dtype: DType = 'f32'): Tensor {
 /** An operand as a tensor: a number becomes a scalar of `dtype`. Throws a UserError, named after the op, if it can't. */
 export function lift(name: string, operand: Operand, dtype: DType): Tensor {
   if (operand instanceof Tensor) return operand
+  if (typeof operand !== 'number') throw new UserError(`${name}: ${String(operand)} is neither a tensor nor a number`)
   needRepresentable(operand, dtype, `${name}: `)
   return apply('scalar', [], { number: operand, dtype })
 }

@@ -1,6 +1,6 @@
 // Parts, repetitions and reorderings of tensors, composed of views and concat: nothing here has a kernel.
 import { UserError } from '../errors.ts'
-import { normalizeAxes, showShape, showSpec } from '../shape.ts'
+import { needArray, normalizeAxes, showShape, showSpec } from '../shape.ts'
 import { type Axes, type Tensor, defineMethods } from '../tensor.ts'
 import { concat } from './concat.ts'
 
@@ -12,6 +12,7 @@ const listOf = (axes: Axes): readonly number[] => (typeof axes === 'number' ? [a
  * shapes or dtypes that differ, and without tensors.
  */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
+  needArray('stack', tensors, 'tensors')
   const [first] = tensors
   if (!first) throw new UserError('stack: no tensors to join')
   const [at] = normalizeAxes('stack', [axis], first.rank + 1)
@@ -85,6 +86,7 @@ defineMethods({
     return along.reduce((x: Tensor, axis, i) => rolled(x, by[i], axis), this)
   },
   tile(repeats) {
+    needArray('tile', repeats)
     const rank = Math.max(this.rank, repeats.length)
     const filled = (of: readonly number[]): number[] => [...new Array<number>(rank - of.length).fill(1), ...of]
     const [shape, times] = [filled(this.shape), filled(repeats)]

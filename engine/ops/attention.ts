@@ -9,6 +9,7 @@ import { type Spec, type View, isFlipped, isFloat } from '../../shaders/kernel.t
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
+import { needOptions } from '../options.ts'
 import { sameShape, showShape, showSpec } from '../shape.ts'
 import { type Tensor, apply, applyAll } from '../tensor.ts'
 import { secondGradients } from './attention-second.ts'
@@ -58,18 +59,15 @@ export type AttentionAttributes = {
  * nor on tiles of scores above the diagonal if causal. Second derivatives are made of other ops, in memory for about seven
  * f32 [batch, heads, queries, keys]. Throws a UserError on shapes that don't fit or a rate outside [0, 1).
  */
-export function attention(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  { mask, causal = false, bias, scale, dropout }: AttentionOptions = {},
-): Tensor {
-  const rate = dropout?.rate ?? 0
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  needOptions('attention', options, 'mask', 'causal', 'bias', 'scale', 'dropout')
+  const { mask, causal = false, bias, scale, dropout } = options
+  const rate = dropout ? dropout.rate : 0
   if (!(rate >= 0 && rate < 1)) throw new UserError(`attention: dropout rate ${rate} is not in [0, 1)`)
   const { stream, seed, step } = dropout && rate > 0 ? dropout : { stream: 0, seed: 0 }
   const sizes = sizesOf('attention', [q, k, v])
-  const options = [...(mask ? [maskFor(mask, sizes)] : []), ...(bias ? [biasFor(bias, sizes)] : [])]
-  return apply('attention', [q, k, v, ...options, ...(step ? [step] : [])], {
+  const more = [...(mask ? [maskFor(mask, sizes)] : []), ...(bias ? [biasFor(bias, sizes)] : [])]
+  return apply('attention', [q, k, v, ...more, ...(step ? [step] : [])], {
     scale: scale ?? 1 / Math.sqrt(sizes.headSize),
     hasMask: mask !== undefined,
     hasBias: bias !== undefined,

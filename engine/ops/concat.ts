@@ -5,7 +5,7 @@ import { type Launch, type Spec, type View, input } from '../../shaders/kernel.t
 import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
+import { needArray, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
 import { contiguousView, sliceView } from '../view.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
@@ -103,6 +103,7 @@ defineOp({
 
 /** Concatenates tensors along `axis`, which may be negative. Throws a UserError on shapes or dtypes that don't fit. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
+  needArray('concat', tensors, 'tensors')
   const [first] = tensors
   if (!first) throw new UserError('concat: no tensors to join')
   const at = axis < 0 ? axis + first.rank : axis

@@ -10,12 +10,13 @@ import type { FloatType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
+import { needOptions } from '../options.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 import { stack } from './arrange.ts'
 import { floatOf } from './matmul.ts'
 import { zeros } from './source.ts'
-import { type Channels, type Pair, type PairOption, ofLine, ofLines, pair, pairOf, showLayout } from './windows.ts'
+import { type Channels, type Pair, type PairOption, asImages, asKernels, fromImages, pair, pairOf } from './windows.ts'
 
 type ConvAttributes = {
   /** Height and width of the output. */
@@ -220,12 +221,20 @@ export function conv2d(x: Tensor, weight: Tensor, options: ConvOptions = {}): Te
   return convolution('conv2d', x, weight, options)
 }
 
-function convolution(op: string, x: Tensor, weight: Tensor, options: ConvOptions): Tensor {
+function convolution(op: string, given: Tensor, weights: Tensor, options: ConvOptions): Tensor {
+  needOptions(op, options, 'bias', 'stride', 'padding', 'dilation', 'groups', 'channels')
   const { bias, channels = 'first', groups = 1 } = options
   const stride = pairOf(op, 'stride', options.stride ?? 1, 1)
   const dilation = pairOf(op, 'dilation', options.dilation ?? 1, 1)
   const last = channels === 'last'
-  checkOperands(op, x, weight, last, groups)
+  const x = asImages(op, given, channels)
+  const weight = asKernels(op, weights)
+  const own = x.shape[last ? 3 : 1]
+  const isDivided = Number.isInteger(groups) && groups >= 1 && weight.shape[0] % groups === 0
+  if (!isDivided || weight.shape[1] * groups !== own) {
+    const what = `weights ${showSpec(weights)} in ${groups} group${groups === 1 ? '' : 's'}`
+    throw new UserError(`${op}: ${what} do not fit the ${own} channels of ${showSpec(given)}`)
+  }
   const images = last ? x.permute([0, 3, 1, 2]) : x
   const [, , ...inputs] = images.shape
   const [all, , ...kernel] = weight.shape
@@ -233,14 +242,14 @@ function convolution(op: string, x: Tensor, weight: Tensor, options: ConvOptions
   const both = paddingOf(op, options.padding, inputs, spans, stride)
   const size = inputs.map((n, axis) => Math.floor((n + both[axis].sum - spans[axis]) / stride[axis]) + 1)
   if (size.some(n => n < 1))
-    throw new UserError(`${op}: the kernel of ${showSpec(weight)} is larger than ${showSpec(x)}`)
+    throw new UserError(`${op}: the kernel of ${showSpec(weights)} is larger than ${showSpec(given)}`)
   const padding = both.map(({ before }) => before)
   const isPlain = [...kernel, ...stride, groups].every(n => n === 1) && padding.every(n => n === 0)
   const y =
     isPlain && size.every((n, axis) => n === inputs[axis])
       ? pointwise(x, weight, last)
       : strided(images, weight, { size, stride, padding, dilation, groups, channelsLast: last && groups === 1 }, last)
-  return withBias(op, y, bias, all, last)
+  return fromImages(op, withBias(op, y, bias, all, last), channels)
 }
 
 /** A convolution in the layout that was asked for. */
@@ -263,24 +272,6 @@ function withBias(op: string, y: Tensor, bias: Tensor | undefined, all: number, 
   if (bias.rank !== 1 || bias.size !== all)
     throw new UserError(`${op}: the bias is ${showSpec(bias)}, but [${all}] was expected`)
   return y.add(last ? bias : bias.reshape([all, 1, 1])).cast(y.dtype)
-}
-
-function checkOperands(op: string, x: Tensor, weight: Tensor, last: boolean, groups: number): void {
-  floatOf(x.dtype, op)
-  floatOf(weight.dtype, op)
-  if (x.rank !== 4)
-    throw new UserError(`${op}: x is ${showSpec(x)}, but ${showLayout(last ? 'last' : 'first')} was expected`)
-  if (weight.rank !== 4) throw new UserError(`${op}: the weights are ${showSpec(weight)}, but four axes were expected`)
-  const channels = x.shape[last ? 3 : 1]
-  if (
-    !Number.isInteger(groups) ||
-    groups < 1 ||
-    weight.shape[0] % groups !== 0 ||
-    weight.shape[1] * groups !== channels
-  ) {
-    const what = `weights ${showSpec(weight)} in ${groups} group${groups === 1 ? '' : 's'}`
-    throw new UserError(`${op}: ${what} do not fit the ${channels} channels of ${showSpec(x)}`)
-  }
 }
 
 /** Of each axis: zeros before, and in all. */
@@ -313,19 +304,22 @@ export function convTranspose2d(x: Tensor, weight: Tensor, options: ConvTranspos
   return transposed('convTranspose2d', x, weight, options)
 }
 
-function transposed(op: string, x: Tensor, weight: Tensor, options: ConvTransposeOptions): Tensor {
+function transposed(op: string, given: Tensor, weights: Tensor, options: ConvTransposeOptions): Tensor {
+  needOptions(op, options, 'bias', 'stride', 'padding', 'outputPadding', 'dilation', 'groups', 'channels')
   const { bias, channels = 'first', groups = 1 } = options
   const stride = pairOf(op, 'stride', options.stride ?? 1, 1)
   const dilation = pairOf(op, 'dilation', options.dilation ?? 1, 1)
   const padding = pairOf(op, 'padding', options.padding ?? 0, 0)
   const extra = pairOf(op, 'outputPadding', options.outputPadding ?? 0, 0)
   const last = channels === 'last'
+  const x = asImages(op, given, channels)
+  const weight = asKernels(op, weights)
   const own = x.shape[last ? 3 : 1]
-  floatOf(x.dtype, op)
-  floatOf(weight.dtype, op)
-  const isDivided = Number.isInteger(groups) && own % groups === 0
-  if (x.rank !== 4 || weight.rank !== 4 || weight.shape[0] !== own || !isDivided)
-    throw new UserError(`${op}: weights ${showSpec(weight)} in groups of ${groups} do not fit ${showSpec(x)}`)
+  const isDivided = Number.isInteger(groups) && groups >= 1 && own % groups === 0
+  if (weight.shape[0] !== own || !isDivided) {
+    const what = `weights ${showSpec(weights)} in ${groups} group${groups === 1 ? '' : 's'}`
+    throw new UserError(`${op}: ${what} do not fit the ${own} channels of ${showSpec(given)}`)
+  }
   if (extra.some((n, axis) => n >= Math.max(stride[axis], dilation[axis])))
     throw new UserError(`${op}: outputPadding ${extra.join(', ')} is not less than stride or dilation`)
   const images = last ? x.permute([0, 3, 1, 2]) : x
@@ -333,10 +327,10 @@ function transposed(op: string, x: Tensor, weight: Tensor, options: ConvTranspos
   const sizes = images.shape
     .slice(2)
     .map((n, i) => (n - 1) * stride[i] - 2 * padding[i] + dilation[i] * (kernel[i] - 1) + extra[i] + 1)
-  if (sizes.some(n => n < 1)) throw new UserError(`${op}: nothing is left of ${showSpec(x)} without the padding`)
+  if (sizes.some(n => n < 1)) throw new UserError(`${op}: nothing is left of ${showSpec(given)} without the padding`)
   const attributes = { size: images.shape.slice(2), stride, padding, dilation, groups, channelsLast: last }
   const y = inputGradient(images, weight, attributes, pair(sizes))
-  return withBias(op, last ? y.permute([0, 2, 3, 1]) : y, bias, outputs * groups, last)
+  return fromImages(op, withBias(op, last ? y.permute([0, 2, 3, 1]) : y, bias, outputs * groups, last), channels)
 }
 
 /**
@@ -344,26 +338,10 @@ function transposed(op: string, x: Tensor, weight: Tensor, options: ConvTranspos
  * channels / groups, kernel]: [batch, O, length].
  */
 export function conv1d(x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
-  const { channels, padding } = options
-  const own = { ...optionsOfLine(options), padding: typeof padding === 'string' ? padding : ofLine(padding, 0) }
-  const images = imageWeights('conv1d', weight)
-  return ofLines('conv1d', x, channels, y => convolution('conv1d', y, images, own))
+  return convolution('conv1d', x, weight, options)
 }
 
 /** The same of lines, as `conv1d`: weights [channels, O / groups, kernel]. */
 export function convTranspose1d(x: Tensor, weight: Tensor, options: ConvTransposeOptions = {}): Tensor {
-  const { channels, padding, outputPadding } = options
-  const more = { padding: ofLine(padding, 0), outputPadding: ofLine(outputPadding, 0) }
-  const own = { ...optionsOfLine(options), ...more }
-  const images = imageWeights('convTranspose1d', weight)
-  return ofLines('convTranspose1d', x, channels, y => transposed('convTranspose1d', y, images, own))
-}
-
-function optionsOfLine({ bias, stride, dilation, groups, channels }: Omit<ConvOptions, 'padding'>) {
-  return { bias, stride: ofLine(stride, 1), dilation: ofLine(dilation, 1), groups, channels }
-}
-
-function imageWeights(op: string, weight: Tensor): Tensor {
-  if (weight.rank !== 3) throw new UserError(`${op}: the weights are ${showSpec(weight)}, but three axes were expected`)
-  return weight.expandDims(2)
+  return transposed('convTranspose1d', x, weight, options)
 }

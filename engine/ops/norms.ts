@@ -1,5 +1,6 @@
 // Norms over groups of channels and over batches, composed of other ops and one fused expression.
 import { UserError } from '../errors.ts'
+import { needOptions } from '../options.ts'
 import { normalizeAxes, showSpec } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { floatOf } from './matmul.ts'
@@ -66,11 +67,9 @@ export interface BatchNormOptions {
  * through which gradients flow) or by others, such as their moving averages: (x − mean) / √(variance + ε)·gamma + beta,
  * channel by channel. In this shape and dtype. Throws a UserError on integers and on shapes that don't fit.
  */
-export function batchNorm(
-  x: Tensor,
-  { mean, variance }: BatchStatistics,
-  { gamma, beta, epsilon = 1e-5, axis = 1 }: BatchNormOptions = {},
-): Tensor {
+export function batchNorm(x: Tensor, { mean, variance }: BatchStatistics, options: BatchNormOptions = {}): Tensor {
+  needOptions('batchNorm', options, 'gamma', 'beta', 'epsilon', 'axis')
+  const { gamma, beta, epsilon = 1e-5, axis = 1 } = options
   floatOf(x.dtype, 'batchNorm')
   const [at] = normalizeAxes('batchNorm', [axis], x.rank)
   for (const [name, numbers] of Object.entries({ mean, variance })) {

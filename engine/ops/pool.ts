@@ -1,12 +1,13 @@
 // Pooling: the largest or the mean element of windows that are moved over images.
 import type { PoolProblem } from '../../shaders/pool.ts'
-import { type Spec, isFloat } from '../../shaders/kernel.ts'
+import type { Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
+import { needOptions } from '../options.ts'
 import { showSpec } from '../shape.ts'
-import { type Tensor, apply, applyAll } from '../tensor.ts'
-import { type Channels, type PairOption, ofLine, ofLines, pair, pairOf, showLayout } from './windows.ts'
+import { type Tensor, apply } from '../tensor.ts'
+import { type Channels, type PairOption, asImages, fromImages, pair, pairOf } from './windows.ts'
 
 /** Images are [batch, channels, height, width], or [batch, height, width, channels] if channels come last. */
 type PoolAttributes = {
@@ -134,23 +135,45 @@ export interface AveragePoolOptions extends PoolOptions {
   readonly countIncludePad?: boolean
 }
 
-function attributesOf(op: string, x: Tensor, window: PairOption, options: MaxPoolOptions): PoolAttributes {
-  const channelsLast = options.channels === 'last'
-  if (x.rank !== 4 || !isFloat(x.dtype))
-    throw new UserError(`${op}: x is ${showSpec(x)}, but floats ${showLayout(options.channels)} were expected`)
+/** What `pool` makes of images or lines, whose windows it gets as attributes. */
+function pooled(
+  op: string,
+  given: Tensor,
+  window: PairOption,
+  { stride: apart, padding: around = 0, dilation: spread = 1, channels = 'first' }: MaxPoolOptions,
+  pool: (x: Tensor, attributes: PoolAttributes) => Tensor,
+): Tensor {
+  const x = asImages(op, given, channels)
   const kernel = pairOf(op, 'the window', window, 1)
-  const stride = pairOf(op, 'stride', options.stride ?? kernel, 1)
-  const padding = pairOf(op, 'padding', options.padding ?? 0, 0)
-  const dilation = pairOf(op, 'dilation', options.dilation ?? 1, 1)
-  if (padding.some((n, axis) => 2 * n > kernel[axis]))
-    throw new UserError(`${op}: padding ${padding.join(', ')} is more than half of the window ${kernel.join(', ')}`)
+  const stride = apart === undefined ? kernel : pairOf(op, 'stride', apart, 1)
+  const padding = pairOf(op, 'padding', around, 0)
+  const dilation = pairOf(op, 'dilation', spread, 1)
+  if (padding.some((n, axis) => 2 * n > kernel[axis])) {
+    const shown = `${String(around)} is more than half of the window ${String(window)}`
+    throw new UserError(`${op}: padding ${shown}`)
+  }
+  const channelsLast = channels === 'last'
   const from = channelsLast ? x.shape.slice(1, 3) : x.shape.slice(2)
   const size = from.map((n, axis) => {
     const span = (kernel[axis] - 1) * dilation[axis] + 1
     return Math.floor((n + 2 * padding[axis] - span) / stride[axis]) + 1
   })
-  if (size.some(n => n < 1)) throw new UserError(`${op}: the window ${kernel.join(', ')} is larger than ${showSpec(x)}`)
-  return { channelsLast, from, size, kernel, stride, padding, dilation }
+  if (size.some(n => n < 1))
+    throw new UserError(`${op}: the window ${String(window)} is larger than ${showSpec(given)}`)
+  return fromImages(op, pool(x, { channelsLast, from, size, kernel, stride, padding, dilation }), channels)
+}
+
+function maxPool(op: string, x: Tensor, window: PairOption, options: MaxPoolOptions): Tensor {
+  needOptions(op, options, 'stride', 'padding', 'dilation', 'channels')
+  return pooled(op, x, window, options, (images, attributes) => apply('maxPool', [images], attributes))
+}
+
+function averagePool(op: string, x: Tensor, window: PairOption, options: AveragePoolOptions): Tensor {
+  needOptions(op, options, 'stride', 'padding', 'countIncludePad', 'channels')
+  const { countIncludePad: countsPadding = true, ...others } = options
+  return pooled(op, x, window, others, (images, attributes) =>
+    apply('averagePool', [images], { ...attributes, countsPadding }),
+  )
 }
 
 /**
@@ -158,27 +181,20 @@ function attributesOf(op: string, x: Tensor, window: PairOption, options: MaxPoo
  * has the gradient, and NaN is the largest, as in PyTorch. Throws a UserError on other shapes, dtypes and options.
  */
 export function maxPool2d(x: Tensor, window: PairOption, options: MaxPoolOptions = {}): Tensor {
-  return applyAll('maxPool', [x], attributesOf('maxPool2d', x, window, options))[0]
+  return maxPool('maxPool2d', x, window, options)
 }
 
 /** The mean of each window of images [batch, channels, height, width]. Throws as `maxPool2d`. */
 export function avgPool2d(x: Tensor, window: PairOption, options: AveragePoolOptions = {}): Tensor {
-  const { countIncludePad: countsPadding = true, ...others } = options
-  return apply('averagePool', [x], { ...attributesOf('avgPool2d', x, window, others), countsPadding })
-}
-
-/** Options of lines, as those of images of height 1. */
-function optionsOfLine<O extends MaxPoolOptions>(options: O): O {
-  const { stride, padding, dilation } = options
-  return { ...options, stride: ofLine(stride, 1), padding: ofLine(padding, 0), dilation: ofLine(dilation, 1) }
+  return averagePool('avgPool2d', x, window, options)
 }
 
 /** `maxPool2d` of lines [batch, channels, length], or [batch, length, channels] if channels come last. */
 export function maxPool1d(x: Tensor, window: number, options: MaxPoolOptions = {}): Tensor {
-  return ofLines('maxPool1d', x, options.channels, images => maxPool2d(images, [1, window], optionsOfLine(options)))
+  return maxPool('maxPool1d', x, window, options)
 }
 
 /** `avgPool2d` of lines, as `maxPool1d`. */
 export function avgPool1d(x: Tensor, window: number, options: AveragePoolOptions = {}): Tensor {
-  return ofLines('avgPool1d', x, options.channels, images => avgPool2d(images, [1, window], optionsOfLine(options)))
+  return averagePool('avgPool1d', x, window, options)
 }

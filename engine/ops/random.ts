@@ -4,7 +4,8 @@ import type { DType } from '../../shaders/kernel.ts'
 import { randomWord } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
-import { normalizeAxes, showSpec } from '../shape.ts'
+import { needOptions } from '../options.ts'
+import { needArray, normalizeAxes, showSpec } from '../shape.ts'
 import { Tensor, apply } from '../tensor.ts'
 import { mathLibrary } from './elementwise.ts'
 import { normalCdf64 } from './erf.ts'
@@ -86,7 +87,11 @@ export interface RandomKey {
   readonly step?: number | Tensor
 }
 
-function bits(shape: readonly number[], { seed, stream = 0, step = 0 }: RandomKey): Tensor {
+/** The key may be left out, as programs in JavaScript can, only to be asked for by name. */
+function bits(shape: readonly number[], key: Partial<RandomKey> = {}): Tensor {
+  needArray('random numbers', shape)
+  needOptions('random numbers', key, 'seed', 'stream', 'step')
+  const { seed = NaN, stream = 0, step = 0 } = key
   const isWord = (n: number): boolean => Number.isInteger(n) && n >= 0 && n < 2 ** 32
   for (const [name, n] of Object.entries({ seed, stream, ...(step instanceof Tensor ? {} : { step }) })) {
     if (!isWord(n))
@@ -105,8 +110,10 @@ const uniform = (shape: readonly number[], key: RandomKey): Tensor => apply('fra
 export function randomUniform(
   shape: readonly number[],
   key: RandomKey,
-  { low = 0, high = 1, dtype = 'f32' }: { readonly low?: number; readonly high?: number; readonly dtype?: DType } = {},
+  options: { readonly low?: number; readonly high?: number; readonly dtype?: DType } = {},
 ): Tensor {
+  needOptions('randomUniform', options, 'low', 'high', 'dtype')
+  const { low = 0, high = 1, dtype = 'f32' } = options
   const scaled = uniform(shape, key).mul(high - low)
   return (low === 0 ? scaled : scaled.add(low)).cast(floatOf(dtype, 'randomUniform'))
 }
@@ -115,12 +122,10 @@ export function randomUniform(
 export function randomNormal(
   shape: readonly number[],
   key: RandomKey,
-  {
-    mean = 0,
-    deviation = 1,
-    dtype = 'f32',
-  }: { readonly mean?: number; readonly deviation?: number; readonly dtype?: DType } = {},
+  options: { readonly mean?: number; readonly deviation?: number; readonly dtype?: DType } = {},
 ): Tensor {
+  needOptions('randomNormal', options, 'mean', 'deviation', 'dtype')
+  const { mean = 0, deviation = 1, dtype = 'f32' } = options
   const scaled = apply('normalOfBits', [bits(shape, key)]).mul(deviation)
   return (mean === 0 ? scaled : scaled.add(mean)).cast(floatOf(dtype, 'randomNormal'))
 }
@@ -132,7 +137,11 @@ export function randomNormal(
 export function randomBernoulli(probabilities: Tensor, key: RandomKey): Tensor
 export function randomBernoulli(probability: number, key: RandomKey, shape: readonly number[]): Tensor
 export function randomBernoulli(probability: Tensor | number, key: RandomKey, shape: readonly number[] = []): Tensor {
-  if (!(probability instanceof Tensor)) return uniform(shape, key).less(probability).cast('f32')
+  if (!(probability instanceof Tensor)) {
+    if (!(probability >= 0 && probability <= 1))
+      throw new UserError(`randomBernoulli: ${probability} is not a probability`)
+    return uniform(shape, key).less(probability).cast('f32')
+  }
   const dtype = floatOf(probability.dtype, 'randomBernoulli')
   return uniform(probability.shape, key).less(probability.cast('f32')).cast(dtype)
 }

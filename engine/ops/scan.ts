@@ -5,6 +5,7 @@ import type { ScanKernel } from '../../shaders/scan.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
+import { needOptions } from '../options.ts'
 import { normalizeAxes, showSpec, sizeOf } from '../shape.ts'
 import { type ScanOptions, type Tensor, apply, defineMethods } from '../tensor.ts'
 import { needSpec } from './rows.ts'
@@ -119,6 +120,7 @@ defineOp({
 })
 
 function running(name: 'cumsum' | 'cumprod', x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
+  needOptions(name, options, 'exclusive', 'reverse')
   const { exclusive = false, reverse = false } = options
   const [at] = normalizeAxes(name, [axis], x.rank)
   return apply(name, [x], { axis: at, exclusive, reverse })
@@ -139,7 +141,8 @@ defineMethods({
  * Many steps are joined at once (Blelloch 1990), so products of factors that overflow or vanish on the way may be
  * infinite or 0. Throws a UserError on other shapes and dtypes, and on an axis that does not exist.
  */
-export function linearScan(a: Tensor, b: Tensor, axis: number, { reverse = false } = {}): Tensor {
+export function linearScan(a: Tensor, b: Tensor, axis: number, options: { readonly reverse?: boolean } = {}): Tensor {
+  needOptions('linearScan', options, 'reverse')
   const [at] = normalizeAxes('linearScan', [axis], a.rank)
-  return apply('linearScan', [a, b], { axis: at, exclusive: false, reverse })
+  return apply('linearScan', [a, b], { axis: at, exclusive: false, reverse: options.reverse ?? false })
 }

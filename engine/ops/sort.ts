@@ -42,15 +42,18 @@ defineOp({
   },
 })
 
-/** The first `keep` elements along an axis, sorted; all without it. */
-function sorted(op: string, x: Tensor, axis: number, descending: boolean, keep?: number): Sorted {
+/** The first `keep` elements along an axis, sorted. */
+function sorted(op: string, x: Tensor, axis: number, descending: boolean, keep: number | 'all'): Sorted {
   if (x.rank === 0) throw new UserError(`${op}: ${showSpec(x)} has no axis`)
   const [at] = normalizeAxes(op, [axis], x.rank)
   const length = x.shape[at]
-  if (keep !== undefined && !(Number.isInteger(keep) && keep >= 1 && keep <= length))
-    throw new UserError(`${op}: ${keep} elements of axis ${axis} of ${showSpec(x)} were asked for, which has ${length}`)
+  const count = keep === 'all' ? length : keep
+  if (!(Number.isInteger(count) && count >= 1 && count <= length))
+    throw new UserError(
+      `${op}: ${count} elements of axis ${axis} of ${showSpec(x)} were asked for, which has ${length}`,
+    )
   const last = at === x.rank - 1 ? x : x.transpose(at, -1)
-  const [values, indices] = applyAll('sort', [last], { keep: keep ?? length, descending })
+  const [values, indices] = applyAll('sort', [last], { keep: count, descending })
   return at === x.rank - 1
     ? { values, indices }
     : { values: values.transpose(at, -1), indices: indices.transpose(at, -1) }
@@ -58,10 +61,10 @@ function sorted(op: string, x: Tensor, axis: number, descending: boolean, keep?:
 
 defineMethods({
   sort(axis = -1, descending = false) {
-    return sorted('sort', this, axis, descending)
+    return sorted('sort', this, axis, descending, 'all')
   },
   argsort(axis = -1, descending = false) {
-    return sorted('argsort', this, axis, descending).indices
+    return sorted('argsort', this, axis, descending, 'all').indices
   },
   topK(k, axis = -1, largest = true) {
     return sorted('topK', this, axis, largest, k)

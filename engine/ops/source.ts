@@ -4,7 +4,7 @@ import type { DType, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type Node, defineOp, makeNode } from '../graph.ts'
 import { TYPED_DTYPES, type TypedArray, dataOf, isTypedArray } from '../numbers.ts'
-import { showShape, sizeOf } from '../shape.ts'
+import { needArray, showShape, sizeOf } from '../shape.ts'
 import type { Storage } from '../storage.ts'
 import { Tensor, type TensorData, scalar } from '../tensor.ts'
 
@@ -84,6 +84,7 @@ export function tensor(data: Nested, shape?: readonly number[], dtype?: DType): 
 const DEFAULTS: Readonly<Record<string, DType>> = { number: 'f32', bigint: 'i32', boolean: 'u32', ...TYPED_DTYPES }
 
 function constant(data: TensorData, shape: readonly number[], dtype: DType): Tensor {
+  needArray('tensor', shape)
   if (sizeOf(shape) !== data.length) {
     const shown = `${showShape(shape)} of ${sizeOf(shape)}`
     throw new UserError(`tensor: ${data.length} numbers do not fill the shape ${shown}`)

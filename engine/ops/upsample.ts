@@ -1,10 +1,9 @@
 // Images in another size: the nearest pixels, or bilinear means of them, which are products with a matrix for each axis.
-import { isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { showSpec } from '../shape.ts'
+import { needOneOf, needOptions } from '../options.ts'
 import type { Tensor } from '../tensor.ts'
 import { tensor } from './source.ts'
-import { type Channels, type PairOption, showLayout } from './windows.ts'
+import { type Channels, type PairOption, asImages } from './windows.ts'
 
 export interface UpsampleOptions {
   /** How many times as high and wide the result is, or its height and width. One of the two. */
@@ -28,11 +27,12 @@ interface Resized {
  * Images [batch, channels, height, width] in another size, as PyTorch's `interpolate`; smaller ones skip pixels. f32 or
  * f16. Throws a UserError on other shapes and dtypes, and unless either a scale or a size is given.
  */
-export function upsample(x: Tensor, options: UpsampleOptions): Tensor {
+export function upsample(x: Tensor, options: UpsampleOptions = {}): Tensor {
+  needOptions('upsample', options, 'scale', 'size', 'mode', 'alignCorners', 'channels')
   const { mode = 'nearest', alignCorners = false, channels = 'first' } = options
   const last = channels === 'last'
-  if (x.rank !== 4 || !isFloat(x.dtype))
-    throw new UserError(`upsample: x is ${showSpec(x)}, but floats ${showLayout(channels)} were expected`)
+  needOneOf('upsample', 'mode', mode, 'nearest', 'bilinear')
+  asImages('upsample', x, channels)
   const axes = last ? [1, 2] : [2, 3]
   const sizes = resizedOf(
     axes.map(axis => x.shape[axis]),

@@ -29,7 +29,7 @@ defineOp({
   name: 'reshape',
   kind: 'view',
   infer: ([x], { shape }) => {
-    if (sizeOf(shape) !== sizeOf(x.shape) || shape.some(n => !Number.isInteger(n) || n < 1)) {
+    if (sizeOf(shape) !== sizeOf(x.shape)) {
       const wanted = `${showShape(shape)} has ${sizeOf(shape)}`
       throw new UserError(`reshape: ${showSpec(x)} has ${sizeOf(x.shape)} elements, ${wanted}`)
     }

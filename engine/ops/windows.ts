@@ -1,5 +1,8 @@
-// Options of ops that move windows over images: a number for each axis, or one for both; and lines as images of height 1.
+// What ops that move windows over images share: their options, a number for each axis or one for both, and the layouts of
+// images. Ops of lines, whose names end with 1d, compute images of height 1.
+import { isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
+import { needOneOf } from '../options.ts'
 import { showSpec } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 
@@ -8,31 +11,48 @@ export type PairOption = number | readonly number[]
 
 export const pair = ([vertical, horizontal]: readonly number[]): Pair => [vertical, horizontal]
 
-/** A number for each axis. Throws a UserError unless they are two integers of at least `least`. */
+const isOfLines = (op: string): boolean => op.endsWith('1d')
+
+/**
+ * An option's number for each axis of images. Throws a UserError unless it is one integer of at least `least`, or as many
+ * as there are axes. `least` is also what stands for nothing along the height of lines: a stride of 1, a padding of 0.
+ */
 export function pairOf(op: string, name: string, given: PairOption, least: number): Pair {
-  const list = typeof given === 'number' ? [given, given] : given
-  if (list.length !== 2 || !list.every(n => Number.isInteger(n) && n >= least))
-    throw new UserError(`${op}: ${name} is ${list.join(', ')}, but two integers of at least ${least} were expected`)
-  return pair(list)
+  const axes = isOfLines(op) ? 1 : 2
+  const list = typeof given === 'number' ? [given, given].slice(0, axes) : given
+  const fits = Array.isArray(list) && list.length === axes && list.every(n => Number.isInteger(n) && n >= least)
+  if (!fits) {
+    const expected = axes === 1 ? 'an integer' : 'an integer or two'
+    throw new UserError(`${op}: ${name} is ${String(given)}, but ${expected} of at least ${least} was expected`)
+  }
+  return axes === 1 ? [least, list[0]] : pair(list)
 }
 
 /** How images are laid out: channels are the second axis, or the last. */
 export type Channels = 'first' | 'last'
 
-/** The axes of images in words. */
-export const showLayout = (channels?: Channels): string =>
-  channels === 'last' ? '[batch, height, width, channels]' : '[batch, channels, height, width]'
-
 /**
- * An option of lines, a number or a list of one, as that of images of height 1, for which `none` is nothing along the
- * other axis. A longer list is one that `pairOf` refuses.
+ * Floats [batch, channels, height, width], or with channels last, as they are, and lines [batch, channels, length] as
+ * images. Throws a UserError on other shapes, dtypes and layouts.
  */
-export const ofLine = (given: PairOption | undefined, none: number): PairOption | undefined =>
-  given === undefined ? undefined : [none, ...(typeof given === 'number' ? [given] : given)]
+export function asImages(op: string, x: Tensor, channels: Channels): Tensor {
+  needOneOf(op, 'channels', channels, 'first', 'last')
+  const places = isOfLines(op) ? 'length' : 'height, width'
+  if (x.rank !== (isOfLines(op) ? 3 : 4) || !isFloat(x.dtype)) {
+    const layout = channels === 'last' ? `${places}, channels` : `channels, ${places}`
+    throw new UserError(`${op}: x is ${showSpec(x)}, but floats [batch, ${layout}] were expected`)
+  }
+  return isOfLines(op) ? x.expandDims(channels === 'last' ? 1 : 2) : x
+}
 
-/** What `fn` makes of images, made of lines [batch, channels, length]. Throws a UserError on other shapes. */
-export function ofLines(op: string, x: Tensor, channels: Channels | undefined, fn: (images: Tensor) => Tensor): Tensor {
-  if (x.rank !== 3) throw new UserError(`${op}: x is ${showSpec(x)}, but three axes were expected`)
-  const axis = channels === 'last' ? 1 : 2
-  return fn(x.expandDims(axis)).squeeze(axis)
+/** Images as what `asImages` made images of. */
+export const fromImages = (op: string, y: Tensor, channels: Channels): Tensor =>
+  isOfLines(op) ? y.squeeze(channels === 'last' ? 1 : 2) : y
+
+/** Weights [O, channels, height, width], or of lines [O, channels, length], as those of images. Throws a UserError. */
+export function asKernels(op: string, weight: Tensor): Tensor {
+  const axes = isOfLines(op) ? 3 : 4
+  if (weight.rank !== axes || !isFloat(weight.dtype))
+    throw new UserError(`${op}: the weights are ${showSpec(weight)}, but floats with ${axes} axes were expected`)
+  return isOfLines(op) ? weight.expandDims(2) : weight
 }

@@ -2,12 +2,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type Tensor,
+  avgPool1d,
   avgPool2d,
   compile,
   conv1d,
   conv2d,
   convTranspose2d,
   groupNorm,
+  maxPool1d,
   maxPool2d,
   upsample,
   zeros,
@@ -117,7 +119,10 @@ test('bias and activation are part of the product', async () => {
 
 const x = zeros([2, 4, 5, 5])
 test.each<[string, () => unknown]>([
-  ['conv2d: x is f32[4, 5, 5], but [batch, channels, height, width] was expected', () => conv2d(zeros([4, 5, 5]), x)],
+  [
+    'conv2d: x is f32[4, 5, 5], but floats [batch, channels, height, width] were expected',
+    () => conv2d(zeros([4, 5, 5]), x),
+  ],
   [
     'conv2d: weights f32[3, 2, 3, 3] in 1 group do not fit the 4 channels of f32[2, 4, 5, 5]',
     () => conv2d(x, zeros([3, 2, 3, 3])),
@@ -125,31 +130,45 @@ test.each<[string, () => unknown]>([
   ['conv2d: weights f32[3, 2, 3, 3] in 2 groups do not fit', () => conv2d(x, zeros([3, 2, 3, 3]), { groups: 2 })],
   ['conv2d: the kernel of f32[3, 4, 6, 1] is larger than f32[2, 4, 5, 5]', () => conv2d(x, zeros([3, 4, 6, 1]))],
   [
-    'conv2d: stride is 0, 1, but two integers of at least 1 were expected',
+    'conv2d: stride is 0,1, but an integer or two of at least 1 was expected',
     () => conv2d(x, zeros([3, 4, 1, 1]), { stride: [0, 1] }),
   ],
   ['conv2d: the bias is f32[4], but [3] was expected', () => conv2d(x, zeros([3, 4, 1, 1]), { bias: zeros([4]) })],
-  ['conv2d: operands have to be floats, not i32', () => conv2d(zeros([1, 1, 2, 2], 'i32'), zeros([1, 1, 1, 1]))],
   [
-    'conv1d: stride is 1, 2, 3, but two integers of at least 1 were expected',
+    'conv2d: x is i32[1, 1, 2, 2], but floats [batch, channels',
+    () => conv2d(zeros([1, 1, 2, 2], 'i32'), zeros([1, 1, 1, 1])),
+  ],
+  [
+    'conv1d: stride is 2,3, but an integer of at least 1 was expected',
     () => conv1d(zeros([2, 4, 5]), zeros([3, 4, 1]), { stride: [2, 3] }),
   ],
-  ['conv1d: x is f32[2, 4, 5, 5], but three axes were expected', () => conv1d(x, zeros([3, 4, 3]))],
-  ['conv1d: the weights are f32[3, 4, 3, 3], but three', () => conv1d(zeros([2, 4, 5]), zeros([3, 4, 3, 3]))],
   [
-    'convTranspose2d: weights f32[3, 4, 3, 3] in groups of 1 do not fit f32[2, 4, 5, 5]',
+    'conv1d: x is f32[2, 4, 5, 5], but floats [batch, channels, length] were expected',
+    () => conv1d(x, zeros([3, 4, 3])),
+  ],
+  ['conv1d: the weights are f32[3, 4, 3, 3], but floats with 3', () => conv1d(zeros([2, 4, 5]), zeros([3, 4, 3, 3]))],
+  ['conv1d: the kernel of f32[3, 4, 6] is larger than f32[2, 4, 5]', () => conv1d(zeros([2, 4, 5]), zeros([3, 4, 6]))],
+  [
+    'convTranspose2d: weights f32[3, 4, 3, 3] in 1 group do not fit the 4 channels of f32[2, 4, 5, 5]',
     () => convTranspose2d(x, zeros([3, 4, 3, 3])),
   ],
   [
-    'convTranspose2d: weights f32[4, 4, 3, 3] in groups of 0.5',
+    'convTranspose2d: weights f32[4, 4, 3, 3] in 0.5 groups',
     () => convTranspose2d(x, zeros([4, 4, 3, 3]), { groups: 0.5 }),
   ],
   [
     'convTranspose2d: outputPadding 1, 1 is not less than stride or dilation',
     () => convTranspose2d(x, zeros([4, 4, 3, 3]), { outputPadding: 1 }),
   ],
-  ['maxPool2d: the window 6, 6 is larger than f32[2, 4, 5, 5]', () => maxPool2d(x, 6)],
-  ['maxPool2d: padding 2, 2 is more than half of the window 3, 3', () => maxPool2d(x, 3, { padding: 2 })],
+  ['maxPool2d: the window 6 is larger than f32[2, 4, 5, 5]', () => maxPool2d(x, 6)],
+  ['maxPool1d: the window 6 is larger than f32[2, 4, 5]', () => maxPool1d(zeros([2, 4, 5]), 6)],
+  ['maxPool1d: stride is 0, but an integer of at least 1', () => maxPool1d(zeros([2, 4, 5]), 2, { stride: 0 })],
+  ['maxPool1d: x is i32[2, 4, 5], but floats [batch, channels, length]', () => maxPool1d(zeros([2, 4, 5], 'i32'), 2)],
+  [
+    'avgPool1d: x is f32[4, 5], but floats [batch, length, channels]',
+    () => avgPool1d(zeros([4, 5]), 2, { channels: 'last' }),
+  ],
+  ['maxPool2d: padding 2 is more than half of the window 3', () => maxPool2d(x, 3, { padding: 2 })],
   ['avgPool2d: x is i32[2, 4, 5, 5], but floats [batch, channels, height, width]', () => avgPool2d(x.cast('i32'), 2)],
   ['upsample: a scale or a size was expected', () => upsample(x, {})],
   ['upsample: scale 0.1, 1 gives no image of 5 by 5 pixels', () => upsample(x, { scale: [0.1, 1] })],

@@ -1,0 +1,16 @@
+// Checks of options, for programs in JavaScript: there a misspelled one would be left out of account.
+import { UserError } from './errors.ts'
+
+/** Throws a UserError on an option that is not `known`, and on what is not an object of options. */
+export function needOptions<O extends object>(op: string, options: O, ...known: readonly (keyof O & string)[]): void {
+  if (typeof options !== 'object' || 'rank' in options)
+    throw new UserError(`${op}: options are an object, such as { ${known[0]}: … }`)
+  const unknown = Object.keys(options).find(name => !known.some(option => option === name))
+  if (unknown !== undefined) throw new UserError(`${op}: there is no option ${unknown}, only ${known.join(', ')}`)
+}
+
+/** Throws a UserError unless an option has one of these values. */
+export function needOneOf(op: string, name: string, value: string, ...choices: readonly string[]): void {
+  if (!choices.includes(value))
+    throw new UserError(`${op}: ${name} is ${value}, not one of ${choices.join(', ')}`)
+}
