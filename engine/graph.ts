@@ -34,21 +34,30 @@ export interface Node {
   readonly outputs: readonly Spec[]
 }
 
+/** A list with an element for each of `N` inputs; any list if their number is not known. */
+export type ForEach<N extends number, T> = N extends 1
+  ? readonly [T]
+  : N extends 2
+    ? readonly [T, T]
+    : N extends 3
+      ? readonly [T, T, T]
+      : readonly T[]
+
 /** Arguments of a gradient rule. */
-export interface GradientContext<A extends Attributes = Attributes> {
-  readonly inputs: readonly Tensor[]
+export interface GradientContext<A extends Attributes = Attributes, N extends number = number> {
+  readonly inputs: ForEach<N, Tensor>
   readonly outputs: readonly Tensor[]
   readonly attributes: A
   /** dLoss/dOutput by output; undefined if the loss does not depend on that output. At least one is defined. */
   readonly upstream: readonly (Tensor | undefined)[]
   /** Which inputs need a gradient. Those of the others may be undefined. */
-  readonly needs: readonly boolean[]
+  readonly needs: ForEach<N, boolean>
 }
 
 /** Arguments of lowering. */
-export interface LoweringContext<A extends Attributes = Attributes> {
+export interface LoweringContext<A extends Attributes = Attributes, N extends number = number> {
   /** Shapes, dtypes and strides as bound. An input is contiguous with offset 0 unless `strided` allows otherwise. */
-  readonly inputs: readonly View[]
+  readonly inputs: ForEach<N, View>
   readonly outputs: readonly Spec[]
   readonly attributes: A
   readonly traits: Traits
@@ -59,12 +68,12 @@ export interface LoweringContext<A extends Attributes = Attributes> {
 }
 
 /** The properties common to all kinds of ops. */
-interface OpBase<A extends Attributes> {
+interface OpBase<A extends Attributes, N extends number> {
   readonly name: string
   /** Shapes and dtypes of the outputs. Throws a UserError that names the op and the shapes. */
-  infer(inputs: readonly Spec[], attributes: A): Spec[]
+  infer(inputs: ForEach<N, Spec>, attributes: A): Spec[]
   /** Input gradients from upstream gradients, in tensor operations. Absent for integers and with `noGradient`. */
-  gradient?(context: GradientContext<A>): (Tensor | undefined)[]
+  gradient?(context: GradientContext<A, N>): (Tensor | undefined)[]
   /** Why there is no gradient, for the error. Absent if the gradient is zero everywhere (comparisons, integers). */
   readonly noGradient?: string
   /**
@@ -75,9 +84,9 @@ interface OpBase<A extends Attributes> {
 }
 
 /** What an elementwise op generates its WGSL from. */
-export interface ElementContext<A extends Attributes = Attributes> {
+export interface ElementContext<A extends Attributes = Attributes, N extends number = number> {
   readonly attributes: A
-  readonly inputs: readonly DType[]
+  readonly inputs: ForEach<N, DType>
   readonly output: DType
   /** Whether the result is stored right away, and so rounded to its dtype. */
   readonly stored: boolean
@@ -90,13 +99,13 @@ export interface ElementContext<A extends Attributes = Attributes> {
 }
 
 /** Elementwise over broadcast inputs. Chains of these become one dispatch. */
-export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase<A> {
+export interface ElementwiseOp<A extends Attributes = Attributes, N extends number = number> extends OpBase<A, N> {
   readonly kind: 'elementwise'
   /**
    * WGSL expression of one element, which may call the functions of shaders/math.ts. Arguments of f16 and f32 are f32,
    * others of their own type.
    */
-  wgsl(args: readonly string[], context: ElementContext<A>): string
+  wgsl(args: ForEach<N, string>, context: ElementContext<A, N>): string
   /** What has to be loaded before its WGSL is used: functions that it calls. */
   readonly functions?: OnDemand<unknown>
   /** Numbers in the uniform buffer, so that their values don't change the code. */
@@ -106,7 +115,7 @@ export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase
   /** Takes so many instructions that loading the result is cheaper than computing it again. */
   readonly costly?: true
   /** The same element in float64, for inputs of these dtypes. */
-  scalar(args: readonly number[], attributes: A, index: number, inputs: readonly DType[]): number
+  scalar(args: ForEach<N, number>, attributes: A, index: number, inputs: ForEach<N, DType>): number
 }
 
 export interface NumberAttribute<A extends Attributes = Attributes> {
@@ -115,29 +124,30 @@ export interface NumberAttribute<A extends Attributes = Attributes> {
 }
 
 /** The same elements in another shape or order: no work unless a reader can't follow the strides. */
-export interface ViewOp<A extends Attributes = Attributes> extends OpBase<A> {
+export interface ViewOp<A extends Attributes = Attributes, N extends number = number> extends OpBase<A, N> {
   readonly kind: 'view'
   /** The output as a view of the input's memory, or undefined if strides can't express it: never of a contiguous one. */
   view(input: View, attributes: A, output: Spec): View | undefined
 }
 
 /** What an op has whose result in float64 does not follow from its other properties. */
-interface Referenced<A extends Attributes> {
+interface Referenced<A extends Attributes, N extends number> {
   /**
    * The outputs in float64, for gradient checks and tests; inputs and outputs are contiguous. An op of one's own has it
    * here. References of the engine's ops are in references/, so that programs don't load them.
    */
-  reference?(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
+  reference?(inputs: ForEach<N, Float64Array>, specs: Specs, attributes: A): Float64Array[]
 }
 
 /** The outputs of an op in float64. */
-export type Reference<A extends Attributes = Attributes> = NonNullable<Referenced<A>['reference']>
+export type Reference<A extends Attributes = Attributes> = NonNullable<Referenced<A, number>['reference']>
 
 /** References of these ops. */
 export type References<N extends OpName> = { readonly [K in N]: Reference<OpAttributes[K]> }
 
 /** Reduces axes of its input, an expression that may be fused into it. Reduced axes have length 1 in the output. */
-export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A>, Referenced<A> {
+export interface ReduceOp<A extends Attributes = Attributes, N extends number = number>
+  extends OpBase<A, N>, Referenced<A, N> {
   readonly kind: 'reduce'
   readonly fold: Fold
   /** The axes that are reduced, as numbers from 0 to rank − 1. */
@@ -145,7 +155,8 @@ export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A>, 
 }
 
 /** An op with kernels of its own. */
-export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A>, Referenced<A> {
+export interface KernelOp<A extends Attributes = Attributes, N extends number = number>
+  extends OpBase<A, N>, Referenced<A, N> {
   readonly kind: 'kernel'
   /** Whether the kernel can read input `i` through these strides and offset (a transposed view, for example). */
   strided?(view: View, i: number, attributes: A): boolean
@@ -164,11 +175,11 @@ export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A>, 
   /** What `lower` needs of a module that is loaded first. */
   readonly kernels?: OnDemand<unknown>
   /** Its launches. A plan leaves out launches whose outputs are all dead. */
-  lower(context: LoweringContext<A>): Lowering
+  lower(context: LoweringContext<A, N>): Lowering
 }
 
 /** Values from outside the graph: constants, variables, placeholders of a compiled function. */
-export interface SourceOp<A extends Attributes = Attributes> extends OpBase<A> {
+export interface SourceOp<A extends Attributes = Attributes, N extends number = number> extends OpBase<A, N> {
   readonly kind: 'source'
 }
 
@@ -177,12 +188,12 @@ export interface Specs {
   readonly outputs: readonly Spec[]
 }
 
-export type Op<A extends Attributes = Attributes> =
-  | ElementwiseOp<A>
-  | ViewOp<A>
-  | ReduceOp<A>
-  | KernelOp<A>
-  | SourceOp<A>
+export type Op<A extends Attributes = Attributes, N extends number = number> =
+  | ElementwiseOp<A, N>
+  | ViewOp<A, N>
+  | ReduceOp<A, N>
+  | KernelOp<A, N>
+  | SourceOp<A, N>
 
 const registry = new Map<string, Op>()
 

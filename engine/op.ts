@@ -1,7 +1,8 @@
 // `tilegrad/op`: what an op or a kernel of one's own is written with. `defineOp` registers an op and gives the function
 // that applies it. Its kinds are those of the engine's own ops: an elementwise op is an expression in WGSL, which is fused
 // with its neighbours; a kernel op lowers to launches of shaders, which `Shader` and the tag `wgsl` write.
-import { type Attributes, type NoAttributes, type Op, makeNode, registerOp } from './graph.ts'
+import { UserError } from './errors.ts'
+import { type Attributes, type ForEach, type NoAttributes, type Op, makeNode, registerOp } from './graph.ts'
 import { Tensor } from './tensor.ts'
 
 export type {
@@ -9,6 +10,7 @@ export type {
   Attributes,
   ElementContext,
   ElementwiseOp,
+  ForEach,
   GradientContext,
   KernelOp,
   LoweringContext,
@@ -39,20 +41,30 @@ export type { UniformScalar } from '../shaders/expression.ts'
 export type { Epilogue } from '../shaders/epilogue.ts'
 
 /** Applies an op to its inputs: a tensor for each of its outputs. Throws the UserErrors of the op's shape rule. */
-export type Apply<A extends Attributes> = (
-  inputs: readonly Tensor[],
+export type Apply<A extends Attributes, N extends number = number> = (
+  inputs: ForEach<N, Tensor>,
   ...attributes: NoAttributes extends A ? [attributes?: A] : [attributes: A]
-) => Tensor[]
+) => [Tensor, ...Tensor[]]
+
+/** An op of one's own. */
+export type OwnOp<A extends Attributes = Attributes, N extends number = number> = Op<A, N> & {
+  /** How many inputs it takes, if that is always the same: up to three, its functions get lists of just as many. */
+  readonly inputs?: N
+}
 
 /**
  * Registers an op of one's own, and returns the function that applies it. Throws if an op has this name already; a
  * prefix such as `myapp.` keeps it apart from the engine's own.
  */
-export function defineOp<A extends Attributes = NoAttributes>(op: Op<A>): Apply<A> {
+export function defineOp<A extends Attributes = NoAttributes, N extends number = number>(op: OwnOp<A, N>): Apply<A, N> {
   registerOp(op)
   return (inputs, ...[attributes]) => {
+    if (op.inputs !== undefined && inputs.length !== op.inputs)
+      throw new UserError(`${op.name}: ${inputs.length} inputs were given, but it takes ${op.inputs}`)
     const values = inputs.map(tensor => tensor.value)
     const node = makeNode(op, values, attributes ?? {})
-    return node.outputs.map((_, index) => new Tensor({ node, index }))
+    const [first, ...others] = node.outputs.map((_, index) => new Tensor({ node, index }))
+    if (!first) throw new UserError(`${op.name}: its shape rule gives no outputs`)
+    return [first, ...others]
   }
 }

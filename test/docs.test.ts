@@ -128,9 +128,12 @@ describe('with the package installed', () => {
       outDir: 'programs',
     }
     cpSync(join(root, 'docs/examples'), join(project.path, 'examples'), { recursive: true })
+    // Readers' own settings may be stricter than those of the examples.
+    const strictest = { ...compilerOptions, noUncheckedIndexedAccess: true }
     const files = programs.flatMap(({ language }, i) => (language === 'ts' ? [`${nameOf(i)}.ts`] : []))
-    project.write('programs.json', JSON.stringify({ compilerOptions, files, include: ['examples'] }))
-    typeErrors = project.compile('-p', 'programs.json')
+    project.write('programs.json', JSON.stringify({ compilerOptions: strictest, files }))
+    project.write('examples.json', JSON.stringify({ compilerOptions, include: ['examples'] }))
+    typeErrors = project.compile('-p', 'programs.json') + project.compile('-p', 'examples.json')
     project.write('runner.js', RUNNER)
     const paths = programs.map(({ language }, i) => `./${language === 'ts' ? 'programs/' : ''}${nameOf(i)}.js`)
     const { stdout, stderr } = project.run('runner.js', ...paths)

@@ -2,6 +2,7 @@
 // numbers where tensors are expected and the other way round, dtypes that do not exist. None changes the result silently.
 import { describe, expect, test } from 'vitest'
 import * as engine from '../../engine/index.ts'
+import { defineOp } from '../../engine/op.ts'
 
 /** As a program in JavaScript sees it: whatever is passed, the call compiles. */
 type Loose = {
@@ -15,6 +16,14 @@ const [images, kernels] = [js.ones([1, 2, 5, 5]), js.ones([3, 2, 3, 3])]
 const [lines, taps] = [js.ones([1, 2, 9]), js.ones([3, 2, 3])]
 const heads = js.ones([1, 3, 4, 8])
 const key = { seed: 1 }
+const twice = defineOp({
+  name: 'test.mistakes.twice',
+  kind: 'elementwise',
+  inputs: 1,
+  infer: ([x]) => [x],
+  wgsl: ([x]) => `(2.0 * ${x})`,
+  scalar: ([x]) => 2 * x,
+}) as (inputs: readonly unknown[]) => unknown
 const statistics = { mean: js.ones([2]), variance: js.ones([2]) }
 
 function refuses(cases: readonly (readonly [message: string, act: () => unknown])[]): void {
@@ -99,6 +108,11 @@ describe('an operand that is neither a tensor nor a number is refused', () => {
     ['mseLoss: f32[2, 3] and (not a tensor) differ', () => js.mseLoss(m, [[1, 2, 3]])],
     ['crossEntropyLoss: labels are (not a tensor), but i32[2]', () => js.crossEntropyLoss(m, [0, 1])],
   ])
+})
+
+test('an op of its own kind is applied to as many inputs as it takes', () => {
+  expect(twice([m])).toHaveLength(1)
+  expect(() => twice([m, m])).toThrow('test.mistakes.twice: 2 inputs were given, but it takes 1')
 })
 
 describe('a list that is none is refused', () => {

@@ -14,12 +14,16 @@ export interface OwnForward {
   readonly sums?: Readonly<Record<string, Tensor>>
 }
 
-export interface OwnTask<Example, M extends Module> {
+/** Tensors of a batch by name. */
+type Named = Readonly<Record<string, Tensor>>
+
+/** If the types are left to be inferred, `batch` has to come before `forward`, whose inputs then have the names of its tensors. */
+export interface OwnTask<Example, M extends Module, Inputs extends Named = Named> {
   readonly name: string
   /** What `forward` gets of a batch, by name; `random` is for augmentation. */
-  batch(examples: readonly Example[], random: Random): Readonly<Record<string, Tensor>>
+  batch(examples: readonly Example[], random: Random): Inputs
   /** Traced. Layers know whether it trains; `context` is for what else depends on it. */
-  forward(model: M, inputs: Readonly<Record<string, Tensor>>, context: ForwardContext): OwnForward
+  forward(model: M, inputs: Inputs, context: ForwardContext): OwnForward
   /** The names of `OwnForward.sums`. */
   readonly sums?: readonly string[]
   /** Figures of an evaluation, from the outputs of all examples, beside the means of `sums`. */
@@ -31,11 +35,11 @@ export interface OwnTask<Example, M extends Module> {
 }
 
 /** A trainer's task from one of one's own. Its examples are those of `plainExamples`. */
-export function defineTask<Example, M extends Module>({
+export function defineTask<Example, M extends Module, Inputs extends Named = Named>({
   sums = [],
   bestMetric = 'loss',
   ...own
-}: OwnTask<Example, M>): Task<Example, M> {
+}: OwnTask<Example, M, Inputs>): Task<Example, M> {
   return {
     name: own.name,
     sums,
@@ -55,7 +59,7 @@ export function defineTask<Example, M extends Module>({
       return { ...tokens, ...counts, starts: examples.map((_, i) => i), arrays: {}, tensors }
     },
     forward(model, { ids, arrays }, context): Forward {
-      const { loss, outputs = loss, sums: found = {} } = own.forward(model, arrays, context)
+      const { loss, outputs = loss, sums: found = {} } = own.forward(model, arrays as Inputs, context)
       const [rows] = ids.shape
       const missing = sums.find(name => !(name in found))
       if (missing !== undefined) throw new UserError(`the task ${own.name} names a sum ${missing}, and computes none`)
