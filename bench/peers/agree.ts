@@ -1,5 +1,5 @@
 // Whether two engines computed the same.
-import type { Answers } from './engine.ts'
+import { type Answers, trained } from './engine.ts'
 
 /** How far two sets of answers are apart where they are farthest, and in which tensor that is. */
 export interface Agreement {
@@ -25,7 +25,7 @@ function differenceOf(name: string, ours: Answers, theirs: Answers): number {
   const gaps = a.map((x, i) => x - b[i])
   // Adam divides a gradient by its own size: where the gradient is rounding alone, so is the direction of the step.
   // Trained weights are therefore taken as a whole, ‖a − b‖ / ‖a‖.
-  if (name.includes('.lora_')) return share(norm(gaps), norm(a))
+  if (name.endsWith(trained(''))) return share(norm(gaps), norm(a))
   // A key's bias shifts all scores of a query alike, which softmax does not feel: its gradient is 0 but for rounding,
   // so it is measured by the gradient of the query's bias.
   return share(largest(gaps), largest(ours[name.replace('self.key.bias', 'self.query.bias')] ?? a))

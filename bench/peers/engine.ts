@@ -8,6 +8,9 @@ export const TUNING: TuningMode = 'cached'
 /** Named results, row-major, in PyTorch's layouts. */
 export type Answers = { readonly [name: string]: Float32Array }
 
+/** The name among the answers of a weight after the steps of a training. */
+export const trained = (name: string): string => `${name} (trained)`
+
 /** A problem with its inputs on the device. */
 export interface Loaded {
   /** Does the work once, waits for all of it and copies to the host what its user would read. */

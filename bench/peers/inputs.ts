@@ -1,6 +1,6 @@
 // The inputs of the problems: they follow from names alone, so that all engines compute on the same numbers.
 import { sizeOf } from '../../engine/shape.ts'
-import type { BertConfig, LayerConfig } from './problems.ts'
+import type { BertConfig, GptConfig, LayerConfig } from './problems.ts'
 
 /** Numbers of a shape, uniform in ±bound, that follow from the name (Mulberry32 seeded by FNV-1a of it). */
 export function uniform(name: string, shape: readonly number[], bound = 1): Float32Array<ArrayBuffer> {
@@ -87,6 +87,38 @@ export function bertWeights(config: BertConfig): { frozen: Weight[]; lora: Weigh
 
 export const layerName = (i: number): string => `bert.encoder.layer.${i}`
 
+/** Every weight of the GPT. */
+export function gptWeights({ hidden, intermediate, layers, vocabulary, sequence }: GptConfig): Weight[] {
+  return [
+    weight('tokenEmbeddings.weight', [vocabulary, hidden]),
+    weight('positionEmbeddings.weight', [sequence, hidden]),
+    ...Array.from({ length: layers }, (_, i) => `blocks.${i}`).flatMap(block => [
+      ...norm(`${block}.attentionNorm`, hidden),
+      weight(`${block}.qkv.weight`, [3 * hidden, hidden]),
+      ...linear(`${block}.projection`, hidden, hidden),
+      ...norm(`${block}.mlpNorm`, hidden),
+      ...linear(`${block}.up`, hidden, intermediate),
+      ...linear(`${block}.down`, intermediate, hidden),
+    ]),
+    ...norm('norm', hidden),
+    weight('logits.weight', [vocabulary, hidden]),
+  ]
+}
+
+/** Tokens [batch, sequence] of step 0, 1, … and the token after each. */
+export function textBatch(
+  { batch, sequence, vocabulary }: GptConfig,
+  step: number,
+): { readonly ids: Int32Array<ArrayBuffer>; readonly next: Int32Array<ArrayBuffer> } {
+  const text = uniform(`text ${step}`, [batch, sequence + 1])
+  const from = (shift: number): Int32Array<ArrayBuffer> =>
+    Int32Array.from({ length: batch * sequence }, (_, i) => {
+      const x = text[Math.floor(i / sequence) * (sequence + 1) + (i % sequence) + shift]
+      return Math.floor(((x + 1) / 2) * vocabulary) % vocabulary
+    })
+  return { ids: from(0), next: from(1) }
+}
+
 /**
  * Token ids, mask and segments [batch, sequence] and labels [batch] of step 0, 1, …; rows are padded to various
  * lengths.
@@ -125,7 +157,7 @@ export function layerInputs({ batch, sequence, hidden }: LayerConfig): {
 
 /** Whether engines that keep linear weights as [in, out] turn this one. Embeddings stay as they are. */
 export const turns = (name: string, shape: readonly number[]): boolean =>
-  shape.length === 2 && !name.includes('embeddings')
+  shape.length === 2 && !name.toLowerCase().includes('embeddings')
 
 /** [rows, columns] to [columns, rows]. */
 export function transposed(values: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> {

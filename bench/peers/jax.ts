@@ -3,19 +3,29 @@
 //
 // Every use of an array but the last takes a `.ref`: jax-js counts references, and a call consumes its arguments.
 import type * as Jax from '@jax-js/jax'
-import type { Answers, Loaded, Open } from './engine.ts'
+import { type Answers, type Loaded, type Open, trained } from './engine.ts'
 import {
   type Weight,
   bertWeights,
+  gptWeights,
   layerInputs,
   layerName,
   layerWeights,
+  textBatch,
   tokenBatch,
   transposed,
   turns,
   uniform,
 } from './inputs.ts'
-import { ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, numberOfCall } from './problems.ts'
+import {
+  ADAM,
+  EPSILON,
+  type BertConfig,
+  type GptConfig,
+  type LayerConfig,
+  type Problem,
+  numberOfCall,
+} from './problems.ts'
 import { provideNavigatorGpu } from './webgpu.ts'
 
 type Tensor = Jax.Array
@@ -105,6 +115,8 @@ class Problems {
         return this.#layerProblem(problem.config, problem.backward)
       case 'lora step':
         return this.#training(problem.config)
+      case 'gpt step':
+        return this.#gpt(problem.config)
     }
   }
 
@@ -261,18 +273,11 @@ class Problems {
   }
 
   async #training(config: BertConfig): Promise<Loaded> {
-    const { jit, nn, numpy: np, valueAndGrad, tree, blockUntilReady } = this.#jax
+    const { nn, numpy: np, tree } = this.#jax
     const { batch, sequence, hidden, layers, lr } = config
-    const list = bertWeights(config)
-    const frozen = this.#weights(list.frozen)
-    let lora = this.#weights(list.lora)
-    const zeros = (): Weights =>
-      Object.fromEntries(Object.entries(lora).map(([name, { shape }]) => [name, np.zeros(shape)]))
-    let [m, v] = [zeros(), zeros()]
-    await blockUntilReady([frozen, lora, m, v])
+    const { frozen, lora } = bertWeights(config)
 
-    const loss = (lora: Weights, frozen: Weights, ids: Tensor, types: Tensor, mask: Tensor, labels: Tensor): Tensor => {
-      const weights = { ...frozen, ...lora }
+    const loss = (weights: Weights, ids: Tensor, types: Tensor, mask: Tensor, labels: Tensor): Tensor => {
       const embedded = np
         .take(take(weights, 'bert.embeddings.word_embeddings.weight'), ids, 0)
         .add(take(weights, 'bert.embeddings.position_embeddings.weight').slice([0, sequence], []))
@@ -296,7 +301,73 @@ class Problems {
         .sum()
         .mul(-1 / batch)
     }
+    const inputs = (step: number): Tensor[] => {
+      const tokens = tokenBatch(config, step)
+      const rows = [tokens.ids, tokens.types, tokens.mask].map(data => np.array(data, { shape: [batch, sequence] }))
+      return [...rows, np.array(tokens.labels)]
+    }
+    return this.#adam({ trained: lora, frozen, lr, loss, inputs })
+  }
+
+  async #gpt(config: GptConfig): Promise<Loaded> {
+    const { nn, numpy: np, tree } = this.#jax
+    const { batch, sequence, hidden, heads, layers, vocabulary, lr } = config
+    const loss = (weights: Weights, ids: Tensor, next: Tensor): Tensor => {
+      const linear = (x: Tensor, name: string): Tensor => this.#linear(x, name, weights, config)
+      const norm = (x: Tensor, name: string): Tensor =>
+        this.#norm(x, take(weights, `${name}.weight`), take(weights, `${name}.bias`))
+      let x = np
+        .take(take(weights, 'tokenEmbeddings.weight'), ids, 0)
+        .add(take(weights, 'positionEmbeddings.weight'))
+        .reshape([batch * sequence, hidden])
+      for (let i = 0; i < layers; i++) {
+        const block = `blocks.${i}`
+        const [q, k, v] = np
+          .split(linear(norm(x.ref, `${block}.attentionNorm`), `${block}.qkv`), 3, -1)
+          .map(part => part.reshape([batch, sequence, heads, hidden / heads]))
+        const mixed = nn.dotProductAttention(q, k, v, { isCausal: true }).reshape([batch * sequence, hidden])
+        x = linear(mixed, `${block}.projection`).add(x)
+        const wide = this.#gelu(linear(norm(x.ref, `${block}.mlpNorm`), `${block}.up`))
+        x = linear(wide, `${block}.down`).add(x)
+      }
+      const logits = linear(norm(x, 'norm'), 'logits')
+      tree.dispose(weights)
+      return nn
+        .logSoftmax(logits, -1)
+        .mul(nn.oneHot(next, vocabulary))
+        .sum()
+        .mul(-1 / (batch * sequence))
+    }
+    const inputs = (step: number): Tensor[] => {
+      const { ids, next } = textBatch(config, step)
+      return [np.array(ids, { shape: [batch, sequence] }), np.array(next)]
+    }
+    return this.#adam({ trained: gptWeights(config), frozen: [], lr, loss, inputs })
+  }
+
+  /** Trains weights by Adam. `loss` owns the weights, trained and frozen, and the inputs of its step. */
+  async #adam({
+    trained: list,
+    frozen: rest,
+    lr,
+    loss,
+    inputs,
+  }: {
+    readonly trained: readonly Weight[]
+    readonly frozen: readonly Weight[]
+    readonly lr: number
+    readonly loss: (weights: Weights, ...inputs: Tensor[]) => Tensor
+    readonly inputs: (step: number) => Tensor[]
+  }): Promise<Loaded> {
+    const { jit, numpy: np, valueAndGrad, tree, blockUntilReady } = this.#jax
     const { beta1, beta2, epsilon } = ADAM
+    const frozen = this.#weights(rest)
+    let weights = this.#weights(list)
+    const zeros = (): Weights =>
+      Object.fromEntries(Object.entries(weights).map(([name, { shape }]) => [name, np.zeros(shape)]))
+    let [m, v] = [zeros(), zeros()]
+    await blockUntilReady([frozen, weights, m, v])
+
     const adam = (p: Tensor, m: Tensor, v: Tensor, g: Tensor, rates: Tensor): [Tensor, Tensor, Tensor] => {
       const first = m.mul(beta1).add(g.ref.mul(1 - beta1))
       const second = v.mul(beta2).add(np.square(g).mul(1 - beta2))
@@ -304,23 +375,15 @@ class Problems {
       const change = first.ref.mul(rate).div(np.sqrt(second.ref).mul(correction).add(epsilon))
       return [p.sub(change), first, second]
     }
+    const lossOf = (weights: Weights, frozen: Weights, ...inputs: Tensor[]): Tensor =>
+      loss({ ...frozen, ...weights }, ...inputs)
     const step = jit(
-      (
-        lora: Weights,
-        m: Weights,
-        v: Weights,
-        frozen: Weights,
-        rates: Tensor,
-        ids: Tensor,
-        types: Tensor,
-        mask: Tensor,
-        labels: Tensor,
-      ) => {
-        const [value, gradients] = valueAndGrad(loss)(tree.ref(lora), frozen, ids, types, mask, labels)
-        const next: { lora: Weights; m: Weights; v: Weights } = { lora: {}, m: {}, v: {} }
-        for (const name of Object.keys(lora)) {
-          ;[next.lora[name], next.m[name], next.v[name]] = adam(
-            lora[name],
+      (weights: Weights, m: Weights, v: Weights, frozen: Weights, rates: Tensor, ...inputs: Tensor[]) => {
+        const [value, gradients] = valueAndGrad(lossOf)(tree.ref(weights), frozen, ...inputs)
+        const next: { weights: Weights; m: Weights; v: Weights } = { weights: {}, m: {}, v: {} }
+        for (const name of Object.keys(weights)) {
+          ;[next.weights[name], next.m[name], next.v[name]] = adam(
+            weights[name],
             m[name],
             v[name],
             gradients[name],
@@ -335,24 +398,19 @@ class Problems {
     return {
       async run() {
         const t = losses.length + 1
-        const tokens = tokenBatch(config, losses.length)
-        const [ids, types, mask] = [tokens.ids, tokens.types, tokens.mask].map(data =>
-          np.array(data, { shape: [batch, sequence] }),
-        )
         // lr / (1 − β1ᵗ) and 1 / √(1 − β2ᵗ).
         const rates = np.array(Float32Array.of(lr / (1 - beta1 ** t), 1 / Math.sqrt(1 - beta2 ** t)))
-        const { value, ...next } = step(lora, m, v, tree.ref(frozen), rates, ids, types, mask, np.array(tokens.labels))
+        const { value, ...next } = step(weights, m, v, tree.ref(frozen), rates, ...inputs(losses.length))
         await blockUntilReady(next)
-        lora = next.lora
-        m = next.m
-        v = next.v
+        ;({ weights, m, v } = next)
         losses.push(floats(await value.data())[0])
       },
       async answers() {
-        return { losses: Float32Array.from(losses), ...(await read(tree.ref(lora))) }
+        const answers = Object.entries(await read(tree.ref(weights))).map(([name, values]) => [trained(name), values])
+        return { losses: Float32Array.from(losses), ...Object.fromEntries(answers) }
       },
       dispose() {
-        for (const held of [frozen, lora, m, v]) tree.dispose(held)
+        for (const held of [frozen, weights, m, v]) tree.dispose(held)
         step.dispose()
       },
     }
@@ -387,10 +445,12 @@ class Problems {
     return norm(linear(wide, 'output.dense').add(attended), 'output.LayerNorm')
   }
 
-  /** x [rows, in] · W [in, out] + b, and LoRA's part where there is one. Consumes x. */
+  /** x [rows, in] · W [in, out], and the bias and LoRA's part where there is one. Consumes x. */
   #linear(x: Tensor, name: string, weights: Weights, config: LayerConfig | BertConfig): Tensor {
     const { numpy: np } = this.#jax
-    const [w, b] = [take(weights, `${name}.weight`), take(weights, `${name}.bias`)]
+    const w = take(weights, `${name}.weight`)
+    if (!(`${name}.bias` in weights)) return np.matmul(x, w)
+    const b = take(weights, `${name}.bias`)
     if (!('rank' in config) || !(`${name}.lora_A.weight` in weights)) return np.matmul(x, w).add(b)
     const low = np.matmul(x.ref, take(weights, `${name}.lora_A.weight`))
     return np

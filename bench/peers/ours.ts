@@ -3,16 +3,18 @@ import {
   attention,
   compile,
   conv2d,
+  crossEntropyLoss,
   grad,
   openDevice,
   scalar,
+  tensor,
   useDevice,
   variable,
   type Variable,
 } from '../../engine/index.ts'
 import { openAdapter } from '../../engine/node/adapters.ts'
 import type { Tensor } from '../../engine/tensor.ts'
-import { BertEncoder } from '../../models/bert.ts'
+import { BertForSequenceClassification } from '../../models/bert.ts'
 import {
   attachLora,
   createModel,
@@ -21,13 +23,32 @@ import {
   type ModelConfig,
   type Parameter,
 } from '../../models/index.ts'
-import { AdamW } from '../../train/optimizers/adamw.ts'
+import { Embedding, LayerNorm, Linear, Module } from '../../models/nn/index.ts'
+import { Adam, AdamW } from '../../train/optimizers/adamw.ts'
 import { TrainingSteps } from '../../train/steps.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
 import { chooseKernels } from '../adapter.ts'
-import { type Answers, type Loaded, type Open, TUNING } from './engine.ts'
-import { type Weight, bertWeights, layerInputs, layerName, layerWeights, tokenBatch, uniform } from './inputs.ts'
-import { ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, numberOfCall } from './problems.ts'
+import { type Answers, type Loaded, type Open, TUNING, trained } from './engine.ts'
+import {
+  type Weight,
+  bertWeights,
+  gptWeights,
+  layerInputs,
+  layerName,
+  layerWeights,
+  textBatch,
+  tokenBatch,
+  uniform,
+} from './inputs.ts'
+import {
+  ADAM,
+  EPSILON,
+  type BertConfig,
+  type GptConfig,
+  type LayerConfig,
+  type Problem,
+  numberOfCall,
+} from './problems.ts'
 
 export const open: Open = async adapter => {
   const opened = await openAdapter({ name: adapter })
@@ -37,7 +58,8 @@ export const open: Open = async adapter => {
   return { name: 'tilegrad', load }
 }
 
-async function load(problem: Problem): Promise<Loaded> {
+/** A problem on the current device. */
+export async function load(problem: Problem): Promise<Loaded> {
   switch (problem.kind) {
     case 'matmul': {
       const { m, k, n } = problem
@@ -87,6 +109,8 @@ async function load(problem: Problem): Promise<Loaded> {
       return layer(problem.config, problem.backward)
     case 'lora step':
       return training(problem.config)
+    case 'gpt step':
+      return gpt(problem.config)
   }
 }
 
@@ -169,7 +193,10 @@ async function layer(config: LayerConfig, backward: boolean): Promise<Loaded> {
   const inputs = layerInputs(config)
   const shape = [batch * sequence, hidden]
   const [x, c] = [await resident('layer x', shape, inputs.x), await resident('layer c', shape, inputs.c)]
-  const [encoder] = new BertEncoder(modelConfig({ ...config, layers: 1, vocabulary: 2, positions: sequence })).layers
+  const model = new BertForSequenceClassification(
+    modelConfig({ ...config, layers: 1, vocabulary: 2, positions: sequence }),
+  )
+  const [encoder] = model.bert.layers
   const parameters = encoder.parameters()
   await fill(parameters, layerWeights(layerName(0), config))
   const forward = (): Tensor =>
@@ -240,12 +267,90 @@ async function training(config: BertConfig): Promise<Loaded> {
     },
     async answers() {
       const answers: Record<string, Float32Array> = { losses: Float32Array.from(losses) }
-      for (const parameter of parameters) answers[parameter.name] = await parameter.read()
+      for (const parameter of parameters) answers[trained(parameter.name)] = await parameter.read()
       return answers
     },
     dispose() {
       for (const { variable } of optimizer.state()) variable.release()
       for (const parameter of model.parameters()) if (!parameter.trainable) parameter.variable?.release()
+    },
+  }
+}
+
+class Block extends Module {
+  readonly attentionNorm: LayerNorm
+  readonly qkv: Linear
+  readonly projection: Linear
+  readonly mlpNorm: LayerNorm
+  readonly up: Linear
+  readonly down: Linear
+  readonly #heads: number
+
+  constructor({ hidden, heads, intermediate }: GptConfig) {
+    super()
+    this.attentionNorm = new LayerNorm(hidden, { epsilon: EPSILON })
+    this.qkv = new Linear(hidden, 3 * hidden, { bias: false })
+    this.projection = new Linear(hidden, hidden)
+    this.mlpNorm = new LayerNorm(hidden, { epsilon: EPSILON })
+    this.up = new Linear(hidden, intermediate)
+    this.down = new Linear(intermediate, hidden)
+    this.#heads = heads
+  }
+
+  forward(x: Tensor): Tensor {
+    const [batch, sequence, hidden] = x.shape
+    const parts = this.qkv.forward(this.attentionNorm.forward(x)).chunk(3, -1)
+    const [q, k, v] = parts.map(part => part.reshape([batch, sequence, this.#heads, hidden / this.#heads]))
+    const mixed = x.add(this.projection.forward(attention(q, k, v, { causal: true }).reshape(x.shape)))
+    return mixed.add(this.down.forward(this.up.forward(this.mlpNorm.forward(mixed)).gelu()))
+  }
+}
+
+class Gpt extends Module {
+  readonly tokenEmbeddings: Embedding
+  readonly positionEmbeddings: Embedding
+  readonly blocks: readonly Block[]
+  readonly norm: LayerNorm
+  readonly logits: Linear
+
+  constructor(config: GptConfig) {
+    super()
+    const { hidden, layers, sequence, vocabulary } = config
+    this.tokenEmbeddings = new Embedding(vocabulary, hidden)
+    this.positionEmbeddings = new Embedding(sequence, hidden)
+    this.blocks = Array.from({ length: layers }, () => new Block(config))
+    this.norm = new LayerNorm(hidden, { epsilon: EPSILON })
+    this.logits = new Linear(hidden, vocabulary, { bias: false })
+  }
+
+  /** The mean loss of the tokens `next`, i32 like ids: [batch, sequence]. */
+  loss(ids: Tensor, next: Tensor): Tensor {
+    const x = this.tokenEmbeddings.forward(ids).add(this.positionEmbeddings.weight.tensor)
+    const hidden = this.norm.forward(this.blocks.reduce((h, block) => block.forward(h), x))
+    return crossEntropyLoss(this.logits.forward(hidden).flatten(0, 1), next.flatten())
+  }
+}
+
+async function gpt(config: GptConfig): Promise<Loaded> {
+  const model = new Gpt(config)
+  const parameters = model.parameters()
+  await fill(parameters, gptWeights(config))
+  const optimizer = new Adam(model, { ...ADAM, lr: config.lr })
+  const step = compile((ids: Tensor, next: Tensor) => optimizer.minimize(() => model.loss(ids, next)))
+  const losses: number[] = []
+  return {
+    async run() {
+      const { ids, next } = textBatch(config, losses.length)
+      const shape = [config.batch, config.sequence]
+      losses.push(await (await step(tensor(ids, shape), tensor(next, shape))).item())
+    },
+    async answers() {
+      const answers: Record<string, Float32Array> = { losses: Float32Array.from(losses) }
+      for (const parameter of parameters) answers[trained(parameter.name)] = await parameter.read()
+      return answers
+    },
+    dispose() {
+      for (const { variable } of optimizer.state()) variable.release()
     },
   }
 }

@@ -13,6 +13,7 @@ export type Problem =
   | { readonly kind: 'eager'; readonly expression: Eager; readonly shape: readonly number[]; readonly calls: number }
   | { readonly kind: 'encoder layer'; readonly config: LayerConfig; readonly backward: boolean }
   | { readonly kind: 'lora step'; readonly config: BertConfig }
+  | { readonly kind: 'gpt step'; readonly config: GptConfig }
 
 /** Work on each row of a matrix; running sums are `cumsum`. */
 type RowKind = 'softmax' | 'layer norm' | 'gelu' | 'argmax' | 'cumsum'
@@ -70,6 +71,17 @@ export interface BertConfig extends LayerConfig {
   readonly lr: number
 }
 
+/**
+ * A GPT with norms before its blocks (Radford et al. 2019), all of it trained by Adam to predict the next token at each
+ * place; queries, keys and values come from one product without a bias, since a key's bias has no gradient.
+ */
+export interface GptConfig extends LayerConfig {
+  readonly layers: number
+  readonly vocabulary: number
+  /** Adam's rate, as above. */
+  readonly lr: number
+}
+
 /** Layer norm's ε, as in BERT. */
 export const EPSILON = 1e-12
 /** Adam's. */
@@ -88,6 +100,17 @@ const small: BertConfig = {
   rank: 8,
   alpha: 16,
   lr: 1e-3,
+}
+
+const gpt: GptConfig = {
+  batch: 8,
+  sequence: 128,
+  hidden: 256,
+  heads: 4,
+  intermediate: 1024,
+  layers: 2,
+  vocabulary: 4096,
+  lr: 3e-4,
 }
 
 const conv = { kind: 'conv2d', batch: 8, channels: 64, outputs: 64, size: 32, kernel: 3 } as const
@@ -116,6 +139,7 @@ export const PROBLEMS: Readonly<Record<string, Problem>> = {
   'encoder layer forward': { kind: 'encoder layer', config: layer, backward: false },
   'encoder layer forward + backward': { kind: 'encoder layer', config: layer, backward: true },
   'LoRA step': { kind: 'lora step', config: small },
+  'GPT step': { kind: 'gpt step', config: gpt },
 }
 
 /** Floating-point operations of its matrix products (2 a product), where they are what counts. */

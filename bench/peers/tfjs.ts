@@ -1,19 +1,29 @@
 // The problems in TensorFlow.js on its WebGPU backend, as its users write them: eager, tidied, linear weights as [in,
 // out], bias fused into the product where its gradient allows, Adam from the library.
 import type * as TensorFlow from '@tensorflow/tfjs'
-import type { Answers, Loaded, Open } from './engine.ts'
+import { type Answers, type Loaded, type Open, trained } from './engine.ts'
 import {
   type Weight,
   bertWeights,
+  gptWeights,
   layerInputs,
   layerName,
   layerWeights,
+  textBatch,
   tokenBatch,
   transposed,
   turns,
   uniform,
 } from './inputs.ts'
-import { ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, numberOfCall } from './problems.ts'
+import {
+  ADAM,
+  EPSILON,
+  type BertConfig,
+  type GptConfig,
+  type LayerConfig,
+  type Problem,
+  numberOfCall,
+} from './problems.ts'
 import { provideNavigatorGpu } from './webgpu.ts'
 
 type Tensor = TensorFlow.Tensor
@@ -87,14 +97,9 @@ class Problems {
         const { batch, sequence, heads, headSize, backward } = problem
         const shape = [batch, sequence, heads, headSize]
         const [q, k, v] = ['q', 'k', 'v'].map(name => this.#resident(name, shape))
-        // Keys after the query get a large negative number added.
-        const hidden = tf.tidy(() => tf.sub(tf.linalg.bandPart(tf.ones([sequence, sequence]), -1, 0), 1).mul(1e9))
-        const attend = (...all: Tensor[]): Tensor => {
-          const [queries, keys, values] = all.map(one => one.transpose([0, 2, 1, 3]))
-          const scores = tf.matMul(queries, keys, false, true).mul(1 / Math.sqrt(headSize))
-          return tf.matMul(tf.softmax(scores.add(hidden)), values).transpose([0, 2, 1, 3])
-        }
-        return this.#withGradients({ q, k, v }, attend, backward, {}, [hidden])
+        const later = this.#later(sequence)
+        const attend = (q: Tensor, k: Tensor, v: Tensor): Tensor => this.#causal(q, k, v, headSize, later)
+        return this.#withGradients({ q, k, v }, attend, backward, {}, [later])
       }
       case 'eager':
         return this.#eager(problem)
@@ -102,6 +107,8 @@ class Problems {
         return this.#layerProblem(problem.config, problem.backward)
       case 'lora step':
         return this.#training(problem.config)
+      case 'gpt step':
+        return this.#gpt(problem.config)
     }
   }
 
@@ -246,13 +253,7 @@ class Problems {
     const tf = this.#tf
     const { batch, sequence, lr, layers } = config
     const { frozen, lora } = bertWeights(config)
-    const fixed = this.#weights(frozen)
-    const trained = new Map([...this.#weights(lora)].map(([name, value]) => [name, tf.variable(value, true, name)]))
-    const weights: Weights = new Map([...fixed, ...trained])
-    const optimizer = tf.train.adam(lr, ADAM.beta1, ADAM.beta2, ADAM.epsilon)
-    const losses: number[] = []
-
-    const loss = (ids: Tensor, types: Tensor, mask: Tensor, labels: Tensor): TensorFlow.Scalar => {
+    const loss = (weights: Weights, ids: Tensor, types: Tensor, mask: Tensor, labels: Tensor): TensorFlow.Scalar => {
       const of = (name: string): Tensor => take(weights, name)
       const embedded = tf
         .gather(of('bert.embeddings.word_embeddings.weight'), ids)
@@ -267,26 +268,89 @@ class Problems {
       const logits = this.#linear(pooled, 'classifier', weights, config)
       return tf.losses.softmaxCrossEntropy(tf.oneHot(labels, 2), logits).asScalar()
     }
+    const inputs = (step: number): Tensor[] => {
+      const tokens = tokenBatch(config, step)
+      const rows = [tokens.ids, tokens.types, tokens.mask].map(data => tf.tensor2d(data, [batch, sequence], 'int32'))
+      return [...rows, tf.tensor1d(tokens.labels, 'int32')]
+    }
+    return this.#adam({ trained: lora, frozen, lr, loss, inputs })
+  }
+
+  #gpt(config: GptConfig): Loaded {
+    const tf = this.#tf
+    const { batch, sequence, hidden, heads, layers, vocabulary, lr } = config
+    const later = this.#later(sequence)
+    const loss = (weights: Weights, ids: Tensor, next: Tensor): TensorFlow.Scalar => {
+      const linear = (x: Tensor, name: string): Tensor => this.#linear(x, name, weights, config)
+      const norm = (x: Tensor, name: string): Tensor =>
+        this.#norm(x, take(weights, `${name}.weight`), take(weights, `${name}.bias`))
+      let x: Tensor = tf
+        .gather(take(weights, 'tokenEmbeddings.weight'), ids)
+        .add(take(weights, 'positionEmbeddings.weight'))
+        .reshape([batch * sequence, hidden])
+      for (let i = 0; i < layers; i++) {
+        const block = `blocks.${i}`
+        const [q, k, v] = tf
+          .split(linear(norm(x, `${block}.attentionNorm`), `${block}.qkv`), 3, -1)
+          .map(part => part.reshape([batch, sequence, heads, hidden / heads]))
+        x = x.add(
+          linear(
+            this.#causal(q, k, v, hidden / heads, later).reshape([batch * sequence, hidden]),
+            `${block}.projection`,
+          ),
+        )
+        const wide = this.#gelu(linear(norm(x, `${block}.mlpNorm`), `${block}.up`))
+        x = x.add(linear(wide, `${block}.down`))
+      }
+      const logits = linear(norm(x, 'norm'), 'logits')
+      return tf.losses.softmaxCrossEntropy(tf.oneHot(next, vocabulary), logits).asScalar()
+    }
+    const inputs = (step: number): Tensor[] => {
+      const { ids, next } = textBatch(config, step)
+      return [tf.tensor2d(ids, [batch, sequence], 'int32'), tf.tensor1d(next, 'int32')]
+    }
+    return this.#adam({ trained: gptWeights(config), frozen: [], others: [later], lr, loss, inputs })
+  }
+
+  /** Trains weights by Adam; `others` are given back with them. */
+  #adam({
+    trained: list,
+    frozen,
+    others = [],
+    lr,
+    loss,
+    inputs,
+  }: {
+    readonly trained: readonly Weight[]
+    readonly frozen: readonly Weight[]
+    readonly others?: readonly Tensor[]
+    readonly lr: number
+    readonly loss: (weights: Weights, ...inputs: Tensor[]) => TensorFlow.Scalar
+    readonly inputs: (step: number) => Tensor[]
+  }): Loaded {
+    const tf = this.#tf
+    const variables = new Map([...this.#weights(list)].map(([name, value]) => [name, tf.variable(value, true, name)]))
+    const weights: Weights = new Map([...this.#weights(frozen), ...variables])
+    const optimizer = tf.train.adam(lr, ADAM.beta1, ADAM.beta2, ADAM.epsilon)
+    const losses: number[] = []
     return {
       async run() {
-        const tokens = tokenBatch(config, losses.length)
-        const [ids, types, mask] = [tokens.ids, tokens.types, tokens.mask].map(data =>
-          tf.tensor2d(data, [batch, sequence], 'int32'),
-        )
-        const labels = tf.tensor1d(tokens.labels, 'int32')
-        const value = optimizer.minimize(() => loss(ids, types, mask, labels), true, [...trained.values()])
+        const given = inputs(losses.length)
+        const value = optimizer.minimize(() => loss(weights, ...given), true, [...variables.values()])
         if (!value) throw new Error('no loss came back')
         losses.push((await value.data())[0])
-        tf.dispose([ids, types, mask, labels, value])
+        tf.dispose([...given, value])
       },
       async answers() {
         const answers: Record<string, Float32Array> = { losses: Float32Array.from(losses) }
-        for (const [name, value] of trained) answers[name] = untwist(name, value.shape, await value.data<'float32'>())
+        for (const [name, value] of variables) {
+          answers[trained(name)] = untwist(name, value.shape, await value.data<'float32'>())
+        }
         return answers
       },
       dispose: () => {
         optimizer.dispose()
-        tf.dispose([...weights.values()])
+        tf.dispose([...weights.values(), ...others])
       },
     }
   }
@@ -323,13 +387,27 @@ class Problems {
     return norm(linear(wide, 'output.dense').add(attended), 'output.LayerNorm')
   }
 
-  /** x [rows, in] · W [in, out] + b, and LoRA's part where there is one. */
+  /** What is added to scores [queries, keys]: a large negative number for keys after the query. */
+  #later(sequence: number): Tensor {
+    const tf = this.#tf
+    return tf.tidy(() => tf.sub(tf.linalg.bandPart(tf.ones([sequence, sequence]), -1, 0), 1).mul(1e9))
+  }
+
+  /** Of q, k and v [batch, sequence, heads, headSize]. */
+  #causal(q: Tensor, k: Tensor, v: Tensor, headSize: number, later: Tensor): Tensor {
+    const tf = this.#tf
+    const [queries, keys, values] = [q, k, v].map(one => one.transpose([0, 2, 1, 3]))
+    const scores = tf.matMul(queries, keys, false, true).mul(1 / Math.sqrt(headSize))
+    return tf.matMul(tf.softmax(scores.add(later)), values).transpose([0, 2, 1, 3])
+  }
+
+  /** x [rows, in] · W [in, out], and the bias and LoRA's part where there is one. */
   #linear(x: Tensor, name: string, weights: Weights, config: LayerConfig | BertConfig): Tensor {
     const tf = this.#tf
     const y = tf.fused.matMul({
       a: x as TensorFlow.Tensor2D,
       b: take(weights, `${name}.weight`) as TensorFlow.Tensor2D,
-      bias: take(weights, `${name}.bias`),
+      bias: weights.get(`${name}.bias`),
     })
     const [a, b] = [weights.get(`${name}.lora_A.weight`), weights.get(`${name}.lora_B.weight`)]
     if (!a || !b || !('rank' in config)) return y
