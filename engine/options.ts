@@ -11,6 +11,5 @@ export function needOptions<O extends object>(op: string, options: O, ...known: 
 
 /** Throws a UserError unless an option has one of these values. */
 export function needOneOf(op: string, name: string, value: string, ...choices: readonly string[]): void {
-  if (!choices.includes(value))
-    throw new UserError(`${op}: ${name} is ${value}, not one of ${choices.join(', ')}`)
+  if (!choices.includes(value)) throw new UserError(`${op}: ${name} is ${value}, not one of ${choices.join(', ')}`)
 }
