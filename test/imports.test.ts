@@ -61,6 +61,12 @@ describe('imports', () => {
   })
 })
 
+test('what keeps a run on disk knows neither commands nor jobs', () => {
+  const own = imports.filter(({ file }) => file.startsWith('train/node/run/'))
+  expect(own.length).toBeGreaterThan(30)
+  expect(own.filter(({ what }) => /^train\/node\/(cli|jobs)\//.test(what))).toEqual([])
+})
+
 test('programs load no float64 references', () => {
   const reached = new Set(['engine/index.ts', 'models/index.ts', 'models/nn/index.ts', 'train/index.ts'])
   for (const file of reached) for (const what of importsOf(file)) if (what.endsWith('.ts')) reached.add(what)

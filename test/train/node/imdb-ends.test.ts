@@ -14,6 +14,7 @@ import { classesTask } from '../../../train/tasks/classes.ts'
 import { settle } from '../../../train/node/jobs/settle.ts'
 import { parseOptions } from '../../../train/node/cli/options.ts'
 import { EvaluationStep } from '../../../train/steps.ts'
+import { linesOf } from '../../support/metrics.ts'
 import { NO_ATTENTION_DROPOUT, type Workplace, makeWorkplace, refusal, resultOf } from '../../support/command.ts'
 import { FIRST, interrupted, losing, preloaded } from '../../support/interrupted.ts'
 import { loadReviews } from '../../support/reviews.ts'
@@ -150,14 +151,8 @@ describe.concurrent('a folder that goes in the middle of its run ends it in one 
 })
 
 describe.concurrent('a GPU that is lost', () => {
-  const linesOf = async (folder: string): Promise<unknown> =>
-    (await readFile(join(folder, 'metrics.jsonl'), 'utf8'))
-      .trimEnd()
-      .split('\n')
-      .map(line => {
-        const { step, split, loss, grad_norm } = JSON.parse(line) as Record<string, unknown>
-        return { step, split, loss, grad_norm }
-      })
+  const figures = async (run: string): Promise<unknown> =>
+    (await linesOf(run)).map(({ step, split, loss, grad_norm }) => ({ step, split, loss, grad_norm }))
 
   test('three times in a row does not end the run, which says so and comes to the same bits', async () => {
     const [cwd, undisturbed] = [await place.folder(), await place.folder()]
@@ -172,7 +167,7 @@ describe.concurrent('a GPU that is lost', () => {
         attempt => `the GPU was lost: it was closed. Resuming from the checkpoint of step 0 (attempt ${attempt} of 3).`,
       ),
     )
-    expect(await linesOf(join(cwd, 'run'))).toEqual(await linesOf(join(undisturbed, 'run')))
+    expect(await figures(join(cwd, 'run'))).toEqual(await figures(join(undisturbed, 'run')))
     const [ours, theirs] = await Promise.all(
       [cwd, undisturbed].map(root => readFile(join(root, 'run/adapter/adapter_model.safetensors'))),
     )

@@ -8,6 +8,7 @@ import { type Device, currentDevice } from '../../../engine/node/index.ts'
 import { openSafetensors, readJson } from '../../../models/node/files.ts'
 import { version } from '../../../train/node/package.ts'
 import { schedule } from '../../../train/schedules.ts'
+import { type Line, linesOf } from '../../support/metrics.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../support/command.ts'
 import { largestDifference } from '../../support/differences.ts'
 import { judged } from '../../support/judged.ts'
@@ -57,17 +58,6 @@ const inputs = (model = place.model): string[] => [
   '1000',
 ]
 
-interface Line {
-  readonly step: number
-  readonly loss: number
-  readonly lr: number
-  readonly split?: string
-}
-const linesOf = async (folder: string): Promise<Line[]> =>
-  (await readFile(join(folder, 'metrics.jsonl'), 'utf8'))
-    .trimEnd()
-    .split('\n')
-    .map(line => JSON.parse(line) as Line)
 const stepsOf = async (folder: string): Promise<Line[]> =>
   (await linesOf(folder)).filter(({ split }) => split === undefined)
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { currentDevice } from '../../../engine/node/index.ts'
 import { readJson } from '../../../models/node/files.ts'
 import { readPredictions } from '../../../train/node/run/predictions.ts'
+import { linesOf } from '../../support/metrics.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../support/command.ts'
 import { largestDifference } from '../../support/differences.ts'
 import { judged } from '../../support/judged.ts'
@@ -193,11 +194,6 @@ describe('a LoRA run', () => {
     folder = join(cwd, printed.folder)
   })
 
-  const linesOf = async (path: string): Promise<Record<string, unknown>[]> =>
-    (await readFile(join(path, 'metrics.jsonl'), 'utf8'))
-      .trimEnd()
-      .split('\n')
-      .map(line => JSON.parse(line) as Record<string, unknown>)
   const adapterOf = (path: string): Promise<Buffer> => readFile(join(path, 'adapter/adapter_model.safetensors'))
 
   test('leaves its folder, and nothing else', async () => {
@@ -235,13 +231,13 @@ describe('a LoRA run', () => {
         'wall_seconds',
       ])
       expect(Object.values(line).every(Number.isFinite), JSON.stringify(line)).toBe(true)
-      expect(line.epoch).toBe(Math.ceil(Number(line.step) / EPOCH))
+      expect(line.epoch).toBe(Math.ceil(line.step / EPOCH))
     }
     const evaluations = lines.filter(line => line.split !== undefined)
     expect(evaluations.map(({ step, epoch, split }) => ({ step, epoch, split }))).toEqual(
       [0, 1, 2, 3].map(epoch => ({ step: epoch * EPOCH, epoch, split: 'validation' })),
     )
-    const losses = evaluations.map(({ loss }) => Number(loss))
+    const losses = evaluations.map(({ loss }) => loss)
     expect(losses[3]).toBeLessThan(0.5 * losses[0])
   })
 
@@ -250,7 +246,7 @@ describe('a LoRA run', () => {
     const lines = await linesOf(folder)
     const evaluations = lines.filter(line => line.split !== undefined).slice(1)
     expect(result).toMatchObject({
-      val_accuracy: Math.max(...evaluations.map(({ accuracy }) => Number(accuracy))),
+      val_accuracy: Math.max(...evaluations.map(({ accuracy }) => accuracy)),
       loss: lines.filter(line => line.split === undefined).at(-1)?.loss,
       steps: STEPS,
       parameters: printed.model.parameters,

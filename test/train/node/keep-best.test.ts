@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { linesOf } from '../../support/metrics.ts'
 import { type Workplace, filesBelow, makeWorkplace, tinyRun } from '../../support/command.ts'
 import { imdb, startImdb, tilegrad } from '../../support/tiny.ts'
 
@@ -41,10 +42,7 @@ async function keptOf(cwd: string): Promise<Kept[]> {
 }
 
 test('result.json lists the best evaluations in order, with files that are there, and no others are', async () => {
-  const lines = (await readFile(join(whole, 'run/metrics.jsonl'), 'utf8'))
-    .trimEnd()
-    .split('\n')
-    .map(line => JSON.parse(line) as { step: number; loss: number; split?: string })
+  const lines = await linesOf(join(whole, 'run'))
   const evaluations = lines.filter(({ split, step }) => split === 'validation' && step > 0)
   const wanted = evaluations
     .toSorted((a, b) => a.loss - b.loss)

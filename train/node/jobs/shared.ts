@@ -3,7 +3,7 @@
 import type { TensorFile } from '../../../models/safetensors.ts'
 import type { TextSets } from '../../shapes.ts'
 import type { EncodedExample, TokenLengths } from '../data/encode.ts'
-import type { Fingerprints } from '../run/fingerprint.ts'
+import type { Fingerprints } from './fingerprint.ts'
 import type { Data } from './job.ts'
 
 /** Values by their keys: a few, those that were used last. */

@@ -9,7 +9,7 @@ import { checkRecorded } from '../../../../train/node/jobs/fine-tune/recorded-re
 import { openData } from '../../../../train/node/jobs/job.ts'
 import { openModel } from '../../../../train/node/jobs/model.ts'
 import { settle } from '../../../../train/node/jobs/settle.ts'
-import { fingerprintsOf } from '../../../../train/node/run/fingerprint.ts'
+import { fingerprintsOf } from '../../../../train/node/jobs/fingerprint.ts'
 
 const configSchema = z.object({
   fingerprints: z.record(z.string(), z.string()),

@@ -8,9 +8,10 @@ import { parseOptions } from '../../../../train/node/cli/options.ts'
 import { recordedOptions } from '../../../../train/node/jobs/fine-tune.ts'
 import { TEST_SEED, openData } from '../../../../train/node/jobs/job.ts'
 import { version } from '../../../../train/node/package.ts'
-import { dataHash } from '../../../../train/node/run/fingerprint.ts'
+import { dataHash } from '../../../../train/node/jobs/fingerprint.ts'
 import { createRun } from '../../../../train/node/run/folder.ts'
 import { readPredictions } from '../../../../train/node/run/predictions.ts'
+import { linesOf } from '../../../support/metrics.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../../support/command.ts'
 import { type Ended, startTilegrad, tilegrad, tinyReviews, toCsv } from '../../../support/tiny.ts'
 
@@ -172,12 +173,7 @@ test('a run goes on from the adapter of another, and comes to the same bits when
   const whole = await run([...args('whole'), '--json'])
   expect(resultOf(whole)).toMatchObject({ model: { name: place.model, adapter: join(folder, 'adapter') } })
   const losses = async (name: string): Promise<number[]> =>
-    (await readFile(join(place.root, name, 'metrics.jsonl'), 'utf8'))
-      .trimEnd()
-      .split('\n')
-      .map(line => JSON.parse(line))
-      .filter(({ split }) => split === 'validation')
-      .map(({ loss }) => loss)
+    (await linesOf(join(place.root, name))).filter(({ split }) => split === 'validation').map(({ loss }) => loss)
   expect((await losses('whole'))[0], 'begins where the other ended').toBeCloseTo((await losses('run')).at(-1) ?? NaN, 5)
 
   const stopped = startTilegrad(args('stopped'), { cwd: place.root, env: place.env })

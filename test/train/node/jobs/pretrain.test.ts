@@ -12,6 +12,7 @@ import { openWeights, readJson } from '../../../../models/node/files.ts'
 import { saveModel } from '../../../../models/node/model.ts'
 import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
 import { pretrain as pretrainHere } from '../../../../train/node/cli/pretrain.ts'
+import { type Line, figuresOf, linesOf } from '../../../support/metrics.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../../support/command.ts'
 import { losing } from '../../../support/interrupted.ts'
 import { judged } from '../../../support/judged.ts'
@@ -67,22 +68,6 @@ interface Result {
 
 const pretrain = (cwd: string, ...args: string[]): Promise<Ended> =>
   tilegrad(['pretrain', ...args], { cwd, env: place.env })
-
-interface Line {
-  readonly step: number
-  readonly split?: string
-  readonly loss: number
-  readonly accuracy: number
-  readonly wall_seconds: number
-}
-
-async function linesOf(run: string): Promise<Line[]> {
-  const text = await readFile(join(run, 'metrics.jsonl'), 'utf8')
-  return text
-    .trimEnd()
-    .split('\n')
-    .map(line => JSON.parse(line) as Line)
-}
 
 beforeAll(async () => {
   place = await makeWorkplace('pretrain')
@@ -262,16 +247,6 @@ test('a DistilBERT is continued with its own head', async () => {
 })
 
 describe.concurrent('a run that ends too soon', () => {
-  /** metrics.jsonl without what a clock tells. */
-  const figuresOf = async (run: string): Promise<unknown[]> =>
-    (await linesOf(run)).map(line => ({
-      ...line,
-      examples_per_second: 0,
-      tokens_per_second: 0,
-      gpu_bytes: 0,
-      wall_seconds: 0,
-    }))
-
   /** The run in `cwd` ended as the one that was never stopped. */
   async function expectSame(cwd: string): Promise<void> {
     const run = join(cwd, 'run')

@@ -30,7 +30,7 @@ import {
   withLabels,
   withOrigin,
 } from '../../../../train/node/jobs/model.ts'
-import { fingerprintsOf } from '../../../../train/node/run/fingerprint.ts'
+import { fingerprintsOf } from '../../../../train/node/jobs/fingerprint.ts'
 import { startHub, stubHub } from '../../../support/hub-server.ts'
 import { TINY_WORDS, tinyModelConfig, tinyReviews, writeTinyModel } from '../../../support/tiny.ts'
 

@@ -7,7 +7,7 @@ import { hasTokenizer, loadTokenizer } from '../../../../models/node/tokenizer.t
 import { type Tokenizer, checkVocabulary } from '../../../../models/tokenizer.ts'
 import type { TaskName } from '../../../tasks/infer.ts'
 import type { Options } from '../../cli/options.ts'
-import { modelHash } from '../../run/fingerprint.ts'
+import { modelHash } from '../fingerprint.ts'
 import { type Run, openRun } from '../../run/folder.ts'
 import { isRecord } from '../../run/json.ts'
 import { digestOf } from '../../run/state-file.ts'

@@ -11,7 +11,7 @@ import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
 import { type Tokenizer, checkVocabulary } from '../../../../models/tokenizer.ts'
 import type { PretrainOptions } from '../../cli/pretrain-options.ts'
 import { type Progress, downloadsOn } from '../../cli/progress.ts'
-import { modelHash } from '../../run/fingerprint.ts'
+import { modelHash } from '../fingerprint.ts'
 import { withWeights } from '../model.ts'
 import { pinnedName } from '../named.ts'
 

@@ -18,6 +18,7 @@ import { byToken } from '../../../../../train/node/jobs/fine-tune/teacher.ts'
 import { keepAnswers, keptAnswers } from '../../../../../train/node/jobs/fine-tune/taught.ts'
 import { createShared } from '../../../../../train/node/jobs/shared.ts'
 import { openRun } from '../../../../../train/node/run/folder.ts'
+import { type Line, figuresOf } from '../../../../support/metrics.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf, tinyRun } from '../../../../support/command.ts'
 import { killAfterCheckpoint } from '../../../../support/interrupted.ts'
 import { loadReviews } from '../../../../support/reviews.ts'
@@ -36,27 +37,6 @@ const args = (): string[] => [
   ...['fine-tune', ...tinyRun(place), '--teacher', teacher, '--distill-weight', '0.75'],
   ...['--unlabelled', more, '--batch-size', '1'],
 ]
-
-interface Line {
-  readonly step: number
-  readonly split?: string
-  readonly loss: number
-  readonly task_loss?: number
-  readonly distill_loss?: number
-}
-
-/** Lines of metrics.jsonl without what a clock tells. */
-async function linesOf(run: string): Promise<Line[]> {
-  const text = await readFile(join(run, 'metrics.jsonl'), 'utf8')
-  return text
-    .trimEnd()
-    .split('\n')
-    .map(line => {
-      const { examples_per_second, tokens_per_second, gpu_bytes, wall_seconds, ...rest } = JSON.parse(line) as Line &
-        Record<string, unknown>
-      return rest
-    })
-}
 
 /** A run in this process, which listens for no signals before it trains. */
 async function fineTune(argv: readonly string[]): Promise<number> {
@@ -84,15 +64,15 @@ afterAll(async () => {
 })
 
 test('the student learns what the teacher answers, and the run says from whom', async () => {
-  const steps = (await linesOf(whole)).filter(line => line.split === undefined)
+  const steps = (await figuresOf(whole)).filter(line => line.split === undefined)
   // Two epochs of 80 reviews and of the two new texts, which have no loss of their own.
   expect(steps.length).toBe(2 * 82)
   expect(steps.filter(({ task_loss }) => task_loss === 0).length).toBe(2 * 2)
-  for (const { loss, task_loss = NaN, distill_loss = NaN } of steps) {
+  for (const { loss, task_loss, distill_loss } of steps) {
     expect(loss).toBeCloseTo(0.25 * task_loss + 0.75 * distill_loss, 5)
   }
   const mean = (lines: readonly Line[]): number =>
-    lines.reduce((sum, { distill_loss = NaN }) => sum + distill_loss, 0) / lines.length
+    lines.reduce((sum, { distill_loss }) => sum + distill_loss, 0) / lines.length
   expect(mean(steps.slice(-41))).toBeLessThan(0.8 * mean(steps.slice(0, 41)))
   const config = await readJson(join(whole, 'config.json'))
   expect(config).toMatchObject({
@@ -129,7 +109,7 @@ test('killed outright, the run is resumed to the same bits, but not with another
   const { status, stderr } = await resume()
   expect(status, stderr).toBe(0)
   expect(stderr, 'the teacher is not asked again').not.toContain('teacher 82/82')
-  expect(await linesOf(join(cwd, 'run'))).toEqual(await linesOf(whole))
+  expect(await figuresOf(join(cwd, 'run'))).toEqual(await figuresOf(whole))
   for (const file of (await filesBelow(whole)).filter(path => path.startsWith('adapter/'))) {
     const [ours, theirs] = await Promise.all([join(cwd, 'run'), whole].map(folder => readFile(join(folder, file))))
     if (!file.endsWith('.json')) expect(ours.equals(theirs), file).toBe(true)
@@ -204,7 +184,7 @@ test('a teacher reads the texts by its own tokenizer: one that is the student ha
   const own = ['fine-tune', ...tinyRun(place), '--epochs', '1', '--limit-train', '20', '--teacher', await renumbered()]
   const run = join(cwd, 'run')
   await fineTune([...own.slice(1), '--out', run, '--tune', 'head', '--json'].filter(isNoLora))
-  const [first] = (await linesOf(run)).filter(line => line.split === undefined)
+  const [first] = (await figuresOf(run)).filter(line => line.split === undefined)
   expect(first.task_loss).toBeGreaterThan(0.01)
   expect(Math.abs(first.distill_loss ?? NaN)).toBeLessThan(1e-6)
 })
@@ -251,7 +231,7 @@ test('labels of words are learned word by word, whatever tokens a word has for t
     ])
   await train('large', '--max-length', '8')
   await train('small', '--max-length', '16', '--teacher', join(cwd, 'large'), '--distill-weight', '1')
-  const [first] = await linesOf(join(cwd, 'small'))
+  const [first] = await figuresOf(join(cwd, 'small'))
   expect(first.loss).toBeGreaterThan(1e-3)
   // The teacher cuts the longer texts after six of their nine words.
   const run = await openRun(join(cwd, 'small'))

@@ -7,6 +7,7 @@ import { UserError } from '../../../../../engine/errors.ts'
 import { currentDevice } from '../../../../../engine/node/index.ts'
 import { readJson } from '../../../../../models/node/files.ts'
 import { pretrain } from '../../../../../train/node/cli/pretrain.ts'
+import { type Line, figuresOf } from '../../../../support/metrics.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../../../support/command.ts'
 import { killAfterCheckpoint } from '../../../../support/interrupted.ts'
 import { startTilegrad, tilegrad } from '../../../../support/tiny.ts'
@@ -26,29 +27,6 @@ let whole: string
 
 const args = (): string[] => ['pretrain', ...ARGS, '--steps', String(STEPS), '--out', 'run', '--teacher', teacher]
 
-interface Line {
-  readonly step: number
-  readonly split?: string
-  readonly loss: number
-  readonly accuracy: number
-  readonly task_loss: number
-  readonly distill_loss: number
-  readonly hidden_loss: number
-}
-
-/** Lines of metrics.jsonl without what a clock tells. */
-async function linesOf(run: string): Promise<Line[]> {
-  const text = await readFile(join(run, 'metrics.jsonl'), 'utf8')
-  return text
-    .trimEnd()
-    .split('\n')
-    .map(line => {
-      const { examples_per_second, tokens_per_second, gpu_bytes, wall_seconds, ...rest } = JSON.parse(line) as Line &
-        Record<string, unknown>
-      return rest
-    })
-}
-
 beforeAll(async () => {
   place = await makeWorkplace('pretrain-teacher')
   teacher = join(place.root, 'teacher')
@@ -63,7 +41,7 @@ afterAll(async () => {
 })
 
 test('the student comes nearer to its teacher, of which it takes the vocabulary', async () => {
-  const lines = await linesOf(whole)
+  const lines = await figuresOf(whole)
   const steps = lines.filter(line => line.split === undefined)
   for (const { loss, task_loss, distill_loss, hidden_loss } of steps) {
     expect(loss).toBeCloseTo(0.3 * task_loss + 0.7 * distill_loss + 0.15 * hidden_loss, 4)
@@ -113,7 +91,7 @@ test('killed outright, the run is resumed to the same bits, but not with another
   await writeFile(weights, bytes)
   const { status, stderr } = await resume()
   expect(status, stderr).toBe(0)
-  expect(await linesOf(join(cwd, 'run'))).toEqual(await linesOf(whole))
+  expect(await figuresOf(join(cwd, 'run'))).toEqual(await figuresOf(whole))
   const saved = [join(cwd, 'run'), whole].map(run => readFile(join(run, 'model/model.safetensors')))
   const [ours, theirs] = await Promise.all(saved)
   expect(ours.equals(theirs)).toBe(true)
@@ -125,7 +103,7 @@ test('in half precision too, from a teacher of the same width', async ({ skip })
   const run = join(await place.folder(), 'run')
   const same = ['--hidden', '16', '--steps', '2', '--precision', 'f16', '--out', run, '--teacher', TEACHER, '--json']
   expect(await pretrain([...ARGS, ...same])).toBe(0)
-  const steps = (await linesOf(run)).filter(line => line.split === undefined)
+  const steps = (await figuresOf(run)).filter(line => line.split === undefined)
   expect(steps.map(({ hidden_loss }) => hidden_loss > 0.05 && hidden_loss < 2)).toEqual([true, true])
 })
 

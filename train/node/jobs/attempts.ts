@@ -6,9 +6,9 @@ import type { Position } from '../../checkpoint-store.ts'
 import type { Progress } from '../cli/progress.ts'
 import { type StopRequest, stopOnSignals } from '../cli/shell.ts'
 import { openNamed } from '../device.ts'
-import type { Checkpoints } from './checkpoints.ts'
-import { checkpointsOf, explained, lossOf } from './failures.ts'
-import type { Run } from './folder.ts'
+import type { Checkpoints } from '../run/checkpoints.ts'
+import { checkpointsOf, explained, lossOf } from '../run/failures.ts'
+import type { Run } from '../run/folder.ts'
 
 /** How often the GPU may be lost without a new checkpoint between. */
 const MOST_LOSSES = 3

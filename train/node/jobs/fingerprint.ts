@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { ADAPTER_CONFIG, openWeights, readJson } from '../../../models/node/files.ts'
 import { withAdapterTensors } from '../../../models/node/peft.ts'
 import type { TensorFile } from '../../../models/safetensors.ts'
-import type { Data } from '../jobs/job.ts'
-import type { OpenedModel } from '../jobs/model.ts'
+import type { Data } from './job.ts'
+import type { OpenedModel } from './model.ts'
 
 /**
  * SHA-256 of texts and labels, and of config, tokenizer, weights and adapter; the Hub's weights are known by their
