@@ -13,3 +13,7 @@ export function needOptions<O extends object>(op: string, options: O, ...known: 
 export function needOneOf(op: string, name: string, value: string, ...choices: readonly string[]): void {
   if (!choices.includes(value)) throw new UserError(`${op}: ${name} is ${value}, not one of ${choices.join(', ')}`)
 }
+
+/** Without entries that are undefined, which would hide defaults. */
+export const defined = <O extends object>(options: O): O =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as O

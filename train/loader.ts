@@ -1,5 +1,6 @@
 // Data loaders: the batches of a data set, in a new order each epoch; the next ones are prepared while one is used.
-import { type Nested, type Tensor, UserError, tensor } from '../engine/index.ts'
+import { type Nested, Tensor, UserError, tensor } from '../engine/index.ts'
+import { needOptions } from '../engine/options.ts'
 import type { TensorData } from '../engine/tensor.ts'
 import { stream } from './random.ts'
 
@@ -20,6 +21,8 @@ export type Columns = Readonly<Record<string, Tensor>>
  */
 export function columns<C extends Columns>(given: C): Source<{ [Name in keyof C]: Tensor }> {
   const entries = Object.entries(given)
+  const other = entries.find(([, column]) => !(column instanceof Tensor))
+  if (other) throw new UserError(`columns: ${other[0]} is not a tensor`)
   const [first] = entries
   if (!first) throw new UserError('columns: a data set needs a column')
   for (const [name, { shape }] of entries) {
@@ -96,7 +99,7 @@ export interface LoaderOptions {
 
 /**
  * `for await (const batch of loader)` is one epoch, and the next loop another. The seed and an epoch's number alone decide
- * its order. Throws a RangeError on a batch size that is not a positive integer.
+ * its order. Throws a RangeError on a batch size that is not a positive integer, and a UserError on unknown options.
  */
 export class DataLoader<Batch> {
   readonly #source: Source<Batch>
@@ -104,6 +107,9 @@ export class DataLoader<Batch> {
   #epoch = 0
 
   constructor(source: Source<Batch>, options: LoaderOptions) {
+    needOptions('DataLoader', options, 'batchSize', 'shuffle', 'seed', 'dropLast', 'ahead')
+    if (typeof source.batch !== 'function')
+      throw new UserError('DataLoader: columns(…), examples(…) or another source of batches was expected')
     this.#source = source
     this.#options = { shuffle: false, seed: 0, dropLast: false, ahead: 2, ...options }
     const { batchSize, ahead } = this.#options

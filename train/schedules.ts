@@ -11,13 +11,16 @@ export function warmupSteps(warmup: number, steps: number): number {
 }
 
 /**
- * The factor of step 0, 1, … of `steps` optimizer steps. All rise linearly from 0 over the warm-up; then `linear` falls
- * to 0 at `steps`, `cosine` falls to 0 along half a cosine (Loshchilov and Hutter, 2017), `constant` stays at 1.
+ * The factor of step 0, 1, … of `steps` optimizer steps. All rise linearly from 0 over the warm-up, if there is any; then
+ * `linear` falls to 0 at `steps`, `cosine` falls to 0 along half a cosine (Loshchilov and Hutter, 2017), `constant` stays
+ * at 1. Throws a RangeError on other names and counts.
  */
 export function schedule(
   name: ScheduleName,
-  { warmup, steps }: { warmup: number; steps: number },
+  { warmup = 0, steps }: { readonly warmup?: number; readonly steps: number },
 ): (step: number) => number {
+  if (!SCHEDULES.includes(name)) throw new RangeError(`A schedule is ${SCHEDULES.join(', ')}; got ${name}`)
+  if (!(steps >= 0)) throw new RangeError(`A schedule takes a count of steps; got ${steps}`)
   const rise = warmupSteps(warmup, steps)
   const fall = Math.max(1, steps - rise)
   const decay = {
@@ -55,17 +58,23 @@ export const polynomial =
   step =>
     (1 - Math.min(step, steps) / steps) ** power
 
+/** How slowly `inverseSquareRoot` falls without warm-up, as in Transformers. */
+const UNWARMED_STEPS = 10_000
+
 /** Rises over `warmup` steps, then falls as 1 / √step (Transformers' inverse_sqrt; Vaswani et al. 2017). */
-export const inverseSquareRoot = (warmup: number): Schedule =>
-  warmedUp(warmup, step => 1 / Math.sqrt((step + warmup) / Math.max(1, warmup)))
+export const inverseSquareRoot = (warmup: number): Schedule => {
+  const scale = warmup || UNWARMED_STEPS
+  return warmedUp(warmup, step => 1 / Math.sqrt((step + scale) / scale))
+}
 
 /**
  * Falls to `least` along half a cosine in `first` steps, then begins again, each time over `longer` times as many steps
- * (CosineAnnealingWarmRestarts; Loshchilov and Hutter 2017).
+ * (CosineAnnealingWarmRestarts; Loshchilov and Hutter 2017). Throws a RangeError unless both are at least 1.
  */
-export const cosineRestarts =
-  (first: number, longer = 1, least = 0): Schedule =>
-  step => {
+export function cosineRestarts(first: number, longer = 1, least = 0): Schedule {
+  if (!(first >= 1 && longer >= 1))
+    throw new RangeError(`Restarts come after 1 step or more, each no sooner than the last; got ${first}, ${longer}`)
+  return step => {
     let [length, at] = [first, step]
     while (at >= length) {
       at -= length
@@ -73,6 +82,7 @@ export const cosineRestarts =
     }
     return least + ((1 - least) * (1 + Math.cos((Math.PI * at) / length))) / 2
   }
+}
 
 export interface OneCycleOptions {
   /** The share of steps in which the rate rises; 0.3 when left out. */

@@ -1,6 +1,7 @@
 // Trains any module at a task: what a run is told once, and its phases. The loop itself is `training.ts`. It knows no
 // labels, no command line and no files, and prints nothing: whoever runs it listens.
-import type { KernelTime, PlanSummary } from '../engine/index.ts'
+import { type KernelTime, type PlanSummary, UserError } from '../engine/index.ts'
+import { defined, needOneOf, needOptions } from '../engine/options.ts'
 import type { Module, Parameter } from '../models/nn.ts'
 import { AdamW } from './optimizers/adamw.ts'
 import type { Optimizer } from './optimizers/optimizer.ts'
@@ -11,7 +12,7 @@ import { type Evaluation, evaluate } from './evaluation.ts'
 import { FiniteCheck } from './guard.ts'
 import type { Namer } from './non-finite.ts'
 import { stream } from './random.ts'
-import type { ScheduleName } from './schedules.ts'
+import { SCHEDULES, type ScheduleName } from './schedules.ts'
 import { type TextSets, batchShapes } from './shapes.ts'
 import { EvaluationStep, TrainingSteps } from './steps.ts'
 import type { Batch, Encoded, Task } from './task.ts'
@@ -79,6 +80,57 @@ const DEFAULTS = {
   maxLength: 1,
   padId: 0,
 } as const
+
+/** The least that these may be, which are whole numbers. */
+const COUNTS: Readonly<Partial<Record<keyof TrainerOptions, number>>> = {
+  batchSize: 1,
+  batchTokens: 1,
+  maxLength: 1,
+  epochs: 0,
+  steps: 0,
+  accumulate: 1,
+  seed: 0,
+  skipBadSteps: 0,
+  evaluateEvery: 1,
+  patience: 1,
+  keepBest: 1,
+}
+
+const OTHERS: readonly (keyof TrainerOptions)[] = [
+  'lr',
+  'schedule',
+  'warmup',
+  'weightDecay',
+  'clip',
+  'precision',
+  'recompute',
+  'padId',
+  'checkpointEvery',
+  'profile',
+  'bestMetric',
+  'optimizer',
+]
+const NAMES = [...(Object.keys(COUNTS) as (keyof TrainerOptions)[]), ...OTHERS]
+
+/** The settings of a trainer among other options. */
+export function settingsAmong<O extends TrainerSettings>(options: O): TrainerSettings {
+  const { batchSize, epochs } = options
+  return defined({ batchSize, epochs, ...Object.fromEntries(NAMES.map(name => [name, options[name]])) })
+}
+
+/** Throws a UserError on a setting that does not exist, and on counts that are none. */
+function checkSettings(settings: TrainerSettings): void {
+  needOptions('Trainer', settings, ...NAMES)
+  const { batchSize, epochs, schedule = 'constant', precision = 'f32' } = settings
+  needOneOf('Trainer', 'schedule', schedule, ...SCHEDULES)
+  needOneOf('Trainer', 'precision', precision, 'f32', 'f16', 'mixed')
+  for (const [name, value] of Object.entries({ ...settings, batchSize, epochs })) {
+    const least = COUNTS[name as keyof TrainerOptions]
+    const isOptional = value === undefined && name !== 'batchSize' && name !== 'epochs'
+    if (least === undefined || isOptional || (Number.isInteger(value) && Number(value) >= least)) continue
+    throw new UserError(`Trainer: ${name} is ${String(value)}, but an integer of at least ${least} was expected`)
+  }
+}
 
 /** What is known of a step whether it was taken or not; the task's sums, such as `accuracy`, are among it by name. */
 interface StepFigures {
@@ -173,7 +225,8 @@ export class Trainer<Target = unknown> {
     task: Task<Target, M>,
     settings: TrainerSettings,
   ): Promise<Trainer<Target>> {
-    const options = { ...DEFAULTS, ...settings }
+    checkSettings(settings)
+    const options = { ...DEFAULTS, ...defined(settings) }
     const parameters = model.trainable()
     const { lr, weightDecay, clip, seed, accumulate, precision, recompute, skipBadSteps } = options
     const { optimizer: make = (trained, shared) => new AdamW(trained, shared) } = options
@@ -280,13 +333,15 @@ export class Trainer<Target = unknown> {
   }
 
   /**
-   * Loss, figures and outputs on all examples. Throws a NonFinite, which begins with `what`, where one is not finite.
+   * Loss, figures and outputs on all examples. Throws a NonFinite, which begins with `what`, where one is not finite, and
+   * a UserError if there are none.
    */
   async evaluate(
     examples: readonly Encoded<Target>[],
     events: TrainerEvents = {},
     what = 'the evaluation',
   ): Promise<Evaluation> {
+    if (examples.length === 0) throw new UserError(`${what}: there are no examples`)
     return evaluate(this.#evaluation, this.task, examples, this.options, {
       what,
       nameOf: this.#nameOf,

@@ -111,6 +111,7 @@ export class Training<Target> {
     const { options } = this.#trainer
     const perEpoch = Training.stepsOf(this.#train, options)
     const total = perEpoch.reduce((sum, steps) => sum + steps, 0)
+    if (this.#train.length === 0) throw new UserError('there are no examples to train on')
     const factor = schedule(options.schedule, { warmup: options.warmup, steps: total })
     await this.#begin(from)
     while (this.#position.epoch < perEpoch.length) {
@@ -137,6 +138,7 @@ export class Training<Target> {
     if (from) return
     if (this.#validation.length > 0) {
       const evaluation = await this.#trainer.evaluate(this.#validation, this.#events, 'validation before training')
+      this.#scoreOf(evaluation)
       await this.#events.onEvaluation?.(0, 0, evaluation, false)
     }
     await this.#checkpoint()
@@ -322,9 +324,14 @@ export class Training<Target> {
     return place
   }
 
+  /** What decides the best evaluation. Throws a UserError if there is no figure of that name. */
   #scoreOf({ loss, figures }: Evaluation): number | undefined {
     const { options, task } = this.#trainer
     const metric = options.bestMetric ?? task.bestMetric
+    if (metric !== 'loss' && !(metric in figures)) {
+      const names = ['loss', ...Object.keys(figures)].join(', ')
+      throw new UserError(`the best evaluation is chosen by ${metric}, but an evaluation has only ${names}`)
+    }
     return metric === 'loss' ? loss : figures[metric]
   }
 

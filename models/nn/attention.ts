@@ -1,7 +1,8 @@
 // Attention with its projections, and the cache of keys and values of a decoder that goes token by token.
 import { type Variable, attention, range, variable } from '../../engine/index.ts'
 import { UserError } from '../../engine/errors.ts'
-import { showShape } from '../../engine/shape.ts'
+import { needOptions } from '../../engine/options.ts'
+import { showShape, showSpec } from '../../engine/shape.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Linear } from './linear.ts'
@@ -45,15 +46,18 @@ export class MultiHeadAttention extends Module {
   readonly causal: boolean
   readonly dropout: number
 
-  /** Throws a UserError unless the heads divide the width, and the heads of keys those of queries. */
-  constructor(
-    width: number,
-    heads: number,
-    { kvHeads = heads, bias = true, dropout = 0, causal = false }: MultiHeadAttentionOptions = {},
-  ) {
+  /**
+   * Throws a UserError unless the heads divide the width, and the heads of keys those of queries, and on a rate of dropout
+   * outside [0, 1).
+   */
+  constructor(width: number, heads: number, options: MultiHeadAttentionOptions = {}) {
     super()
+    needOptions('MultiHeadAttention', options, 'kvHeads', 'bias', 'dropout', 'causal')
+    const { kvHeads = heads, bias = true, dropout = 0, causal = false } = options
     if (!divides(heads, width))
       throw new UserError(`MultiHeadAttention: ${heads} heads do not divide a width of ${width}`)
+    if (!(dropout >= 0 && dropout < 1))
+      throw new UserError(`MultiHeadAttention: the dropout rate ${dropout} is not in [0, 1)`)
     if (!divides(kvHeads, heads))
       throw new UserError(`MultiHeadAttention: ${kvHeads} heads of keys do not divide ${heads} of queries`)
     this.heads = heads
@@ -73,12 +77,12 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Attention with a mask, a bias, another source of keys, or a cache: [batch, queries, width] to the same. */
-  attend(
-    x: Tensor,
-    { source = x, mask, bias, cache }: AttendOptions = {},
-    context: ForwardContext = currentContext(),
-  ): Tensor {
-    const { causal } = this
+  attend(x: Tensor, options: AttendOptions = {}, context: ForwardContext = currentContext()): Tensor {
+    needOptions('attend', options, 'source', 'mask', 'bias', 'cache')
+    const { source = x, mask, bias, cache } = options
+    const { causal, path } = this
+    if (x.rank !== 3)
+      throw new UserError(`${path || 'MultiHeadAttention'} takes [batch, sequence, width], not ${showShape(x.shape)}`)
     const q = this.#split(this.query.forward(x, context))
     const k = this.#split(this.key.forward(source, context))
     const v = this.#split(this.value.forward(source, context))
@@ -104,7 +108,7 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-const divides = (part: number, whole: number): boolean => part > 0 && whole % part === 0
+const divides = (part: number, whole: number): boolean => Number.isInteger(part) && part > 0 && whole % part === 0
 
 /** What is in a cache after keys and values were appended. */
 interface Kept {
@@ -127,6 +131,10 @@ function open({ keys, before, added }: Kept, queries: number, causal: boolean, m
     : before.add(added).reshape([1])
   const filled = range(capacity).less(ends.reshape([1, 1, ends.size, 1]))
   if (!mask) return filled
+  if (mask.rank === 2 ? mask.size !== batch * capacity : mask.rank !== 4)
+    throw new UserError(
+      `attend: with a cache the mask is [${batch}, ${capacity}] or has four axes, not ${showSpec(mask)}`,
+    )
   return filled.logicalAnd(mask.rank === 2 ? mask.reshape([batch, 1, 1, capacity]) : mask)
 }
 

@@ -47,7 +47,7 @@ abstract class Convolution extends Module {
 }
 
 const kernelOf = (size: number | readonly [height: number, width: number]): readonly number[] =>
-  typeof size === 'number' ? [size, size] : size
+  Array.isArray(size) ? size : [Number(size), Number(size)]
 
 /**
  * Convolution of images (`conv2d`), with weights [outputs, inputs / groups, height, width]. Throws a UserError if the

@@ -1,5 +1,6 @@
 // Dropout.
 import { dropout } from '../../engine/index.ts'
+import { UserError } from '../../engine/errors.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Module } from './module.ts'
@@ -8,8 +9,10 @@ import { Module } from './module.ts'
 export class Dropout extends Module {
   readonly rate: number
 
+  /** Throws a UserError on a rate outside [0, 1). */
   constructor(rate = 0.5) {
     super()
+    if (!(rate >= 0 && rate < 1)) throw new UserError(`Dropout: the rate ${rate} is not in [0, 1)`)
     this.rate = rate
   }
 

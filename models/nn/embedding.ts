@@ -1,4 +1,5 @@
 // Tables of vectors.
+import { needOptions } from '../../engine/options.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { Module } from './module.ts'
 import { Parameter } from './parameter.ts'
@@ -15,8 +16,10 @@ export class Embedding extends Module {
   /** [rows, width] */
   readonly weight: Parameter
 
-  constructor(rows: number, width: number, { deviation = 1, paddingRow }: EmbeddingOptions = {}) {
+  constructor(rows: number, width: number, options: EmbeddingOptions = {}) {
     super()
+    needOptions('Embedding', options, 'deviation', 'paddingRow')
+    const { deviation = 1, paddingRow } = options
     const initial = { kind: 'normal', deviation, zeroRow: paddingRow } as const
     this.weight = new Parameter([rows, width], { role: 'embedding', initial })
   }

@@ -1,8 +1,9 @@
 // Linear layers, and the low-rank adapters that may be attached to them.
 import { loraLinear, zeros } from '../../engine/index.ts'
 import { UserError } from '../../engine/errors.ts'
-import { sizeOf } from '../../engine/shape.ts'
-import type { Tensor } from '../../engine/tensor.ts'
+import { needOptions } from '../../engine/options.ts'
+import { showShape, sizeOf } from '../../engine/shape.ts'
+import { Tensor } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Dropout } from './dropout.ts'
 import { Module } from './module.ts'
@@ -74,8 +75,10 @@ export class Linear extends Module {
   readonly bias: Parameter | undefined
   #lora: LoraAdapter | undefined
 
-  constructor(inputs: number, outputs: number, { bias = true, deviation }: LinearOptions = {}) {
+  constructor(inputs: number, outputs: number, options: LinearOptions = {}) {
     super()
+    needOptions('Linear', options, 'bias', 'deviation')
+    const { bias = true, deviation } = options
     this.inputs = inputs
     this.outputs = outputs
     const uniform: Initial = { kind: 'uniform', bound: 1 / Math.sqrt(inputs) }
@@ -98,10 +101,11 @@ export class Linear extends Module {
 
   /** [..., in] to [..., out]. */
   forward(x: Tensor, context: ForwardContext = currentContext()): Tensor {
-    const { shape } = x
-    if (shape.at(-1) !== this.inputs) {
-      throw new UserError(`${this.path || 'Linear'} takes [..., ${this.inputs}], not [${shape.join(', ')}]`)
+    if (!(x instanceof Tensor) || x.shape.at(-1) !== this.inputs) {
+      const given = x instanceof Tensor ? showShape(x.shape) : String(x)
+      throw new UserError(`${this.path || 'Linear'} takes [..., ${this.inputs}], not ${given}`)
     }
+    const { shape } = x
     if (shape.length === 2) return this.#rows(x, context)
     const leading = shape.slice(0, -1)
     return this.#rows(x.reshape([sizeOf(leading), this.inputs]), context).reshape([...leading, this.outputs])

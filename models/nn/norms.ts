@@ -1,6 +1,7 @@
 // Layers that normalise. Their parameters stay in f32.
 import { type BatchStatistics, batchNorm, batchStatistics, groupNorm } from '../../engine/index.ts'
 import { UserError } from '../../engine/errors.ts'
+import { needOptions } from '../../engine/options.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Module } from './module.ts'
@@ -19,8 +20,10 @@ export class LayerNorm extends Module {
   readonly bias: Parameter
   readonly epsilon: number
 
-  constructor(width: number, { epsilon = 1e-5 }: NormOptions = {}) {
+  constructor(width: number, options: NormOptions = {}) {
     super()
+    needOptions('LayerNorm', options, 'epsilon')
+    const { epsilon = 1e-5 } = options
     this.epsilon = epsilon
     this.weight = new Parameter([width], { role: 'norm', initial: one })
     this.bias = new Parameter([width], { role: 'norm' })
@@ -43,8 +46,10 @@ export class RMSNorm extends Module {
   readonly weight: Parameter
   readonly epsilon: number
 
-  constructor(width: number, { epsilon = 1e-6 }: RMSNormOptions = {}) {
+  constructor(width: number, options: RMSNormOptions = {}) {
     super()
+    needOptions('RMSNorm', options, 'epsilon')
+    const { epsilon = 1e-6 } = options
     this.epsilon = epsilon
     this.weight = new Parameter([width], { role: 'norm', initial: one })
   }
@@ -72,9 +77,12 @@ export class GroupNorm extends Module {
   readonly epsilon: number
 
   /** Throws a UserError unless the groups divide the channels. */
-  constructor(groups: number, channels: number, { epsilon = 1e-5 }: NormOptions = {}) {
+  constructor(groups: number, channels: number, options: NormOptions = {}) {
     super()
-    if (channels % groups !== 0) throw new UserError(`GroupNorm: ${channels} channels do not make ${groups} groups`)
+    needOptions('GroupNorm', options, 'epsilon')
+    const { epsilon = 1e-5 } = options
+    if (!Number.isInteger(groups) || channels % groups !== 0)
+      throw new UserError(`GroupNorm: ${channels} channels do not make ${groups} groups`)
     this.groups = groups
     this.epsilon = epsilon
     this.weight = new Parameter([channels], { role: 'norm', initial: one })
@@ -109,8 +117,10 @@ export class BatchNorm extends Module {
   readonly epsilon: number
   readonly momentum: number
 
-  constructor(channels: number, { epsilon = 1e-5, momentum = 0.1 }: BatchNormOptions = {}) {
+  constructor(channels: number, options: BatchNormOptions = {}) {
     super()
+    needOptions('BatchNorm', options, 'epsilon', 'momentum')
+    const { epsilon = 1e-5, momentum = 0.1 } = options
     this.epsilon = epsilon
     this.momentum = momentum
     this.weight = new Parameter([channels], { role: 'norm', initial: one })

@@ -1,6 +1,8 @@
 // Parameters: named tensors that persist, and what they hold at first.
 import type { DType } from '../../shaders/kernel.ts'
 import { type Content, type Variable, compile, variable } from '../../engine/index.ts'
+import { UserError } from '../../engine/errors.ts'
+import { needOptions } from '../../engine/options.ts'
 import { sameShape, showShape, sizeOf, type Shape } from '../../engine/shape.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { freshValues } from '../initialise.ts'
@@ -68,7 +70,12 @@ export class Parameter {
   #dtype: DType = 'f32'
   #home: Home | undefined
 
-  constructor(shape: Shape, { role = 'weight', initial = zero, name = 'parameter' }: ParameterOptions = {}) {
+  /** Throws a UserError unless the lengths are positive integers. */
+  constructor(shape: Shape, options: ParameterOptions = {}) {
+    needOptions('Parameter', options, 'role', 'initial', 'name')
+    const { role = 'weight', initial = zero, name = 'parameter' } = options
+    if (!Array.isArray(shape) || !Array.from(shape).every(n => Number.isInteger(n) && n >= 1))
+      throw new UserError(`a parameter can't have the shape ${showShape(shape)}`)
     this.#name = name
     this.shape = shape
     this.role = role

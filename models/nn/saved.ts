@@ -1,5 +1,6 @@
 // The parameters of a module as safetensors, by their names, and back.
 import { UserError } from '../../engine/errors.ts'
+import { needOptions } from '../../engine/options.ts'
 import { checkTensor, fillParameter } from '../filling.ts'
 import { type LazyTensor, type TensorFile, bytesSource, openTensors, serialize } from '../safetensors.ts'
 import { show } from '../show.ts'
@@ -54,16 +55,15 @@ export async function load(
   bytes: Uint8Array<ArrayBuffer> | ArrayBuffer,
   options: LoadOptions = {},
 ): Promise<LoadedNames> {
+  if (typeof bytes !== 'object') throw new UserError(`load takes the bytes of a file, not ${String(bytes)}`)
   const source = bytesSource(bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : bytes)
   return loadTensors(module, await openTensors(source, 'the file of parameters'), options)
 }
 
 /** The same from an open file. */
-export async function loadTensors(
-  module: Module,
-  file: TensorFile,
-  { partial = false }: LoadOptions = {},
-): Promise<LoadedNames> {
+export async function loadTensors(module: Module, file: TensorFile, options: LoadOptions = {}): Promise<LoadedNames> {
+  needOptions('load', options, 'partial')
+  const { partial = false } = options
   const parameters = module.named()
   const missing = [...parameters.keys()].filter(name => !file.has(name))
   const unexpected = file.names().filter(name => !parameters.has(name))

@@ -1,4 +1,5 @@
 // Layers in a row.
+import { UserError } from '../../engine/errors.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Module } from './module.ts'
@@ -18,6 +19,8 @@ export class Sequential extends Module {
     this.layers = layers
     layers.forEach((layer, i) => {
       if (layer instanceof Module) this.add(`${i}`, layer)
+      else if (typeof layer !== 'function')
+        throw new UserError(`Sequential: layer ${i} is neither a module nor a function; layers are given one by one`)
     })
   }
 

@@ -177,7 +177,7 @@ test('losses: means of a batch, more axes, no row that counts, and operands that
   expect(() => mseLoss(x, targets.reshape([4, 3]))).toThrow('mseLoss: f32[3, 4] and f32[4, 3] differ in shape')
   expect(() => huberLoss(x, targets, { delta: 0 })).toThrow('huberLoss: delta is 0')
   expect(() => crossEntropyLoss(x, labels.reshape([3, 1]))).toThrow(
-    'crossEntropyLoss: labels are i32[3, 1], but logits [3, 4]',
+    'crossEntropyLoss: labels are i32[3, 1], but i32[3] was expected (logits are f32[3, 4])',
   )
   expect(() => crossEntropyLoss(x, labels, { classWeights: [1] })).toThrow('1 class weights for 4 classes')
 })

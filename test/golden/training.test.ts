@@ -240,7 +240,9 @@ test('the training loop itself goes the same way where each epoch is one step ov
   const one = caseOf('bert, 7 examples')
   const model = await modelOf(one)
   const trainer = await Trainer.over(model, classesTask(), {
-    ...OPTIONS,
+    lr: OPTIONS.lr,
+    weightDecay: OPTIONS.weightDecay,
+    accumulate: OPTIONS.accumulate,
     clip: one.clip ?? OPTIONS.clip,
     schedule: 'linear',
     warmup: OPTIONS.warmup / OPTIONS.steps,

@@ -73,8 +73,8 @@ const adamRule: Rule<Full> = {
  */
 export class AdamW extends Optimizer {
   constructor(trained: Trained<AdamSettings>, options: AdamWOptions = {}) {
-    const { clip, seed, ...settings } = options
-    super(partsOf(trained, adamWRule, { ...MOMENTS, lr: 1e-3, weightDecay: 0.01 }, settings), { clip, seed })
+    const { clip, seed } = options
+    super(partsOf('AdamW', trained, adamWRule, { ...MOMENTS, lr: 1e-3, weightDecay: 0.01 }, options), { clip, seed })
   }
 
   /** An optimizer that has taken over the storage of `parameters`. */
@@ -91,8 +91,8 @@ export class AdamW extends Optimizer {
  */
 export class Adam extends Optimizer {
   constructor(trained: Trained<AdamSettings>, options: AdamWOptions = {}) {
-    const { clip, seed, ...settings } = options
-    super(partsOf(trained, adamRule, { ...MOMENTS, lr: 1e-3, weightDecay: 0 }, settings), { clip, seed })
+    const { clip, seed } = options
+    super(partsOf('Adam', trained, adamRule, { ...MOMENTS, lr: 1e-3, weightDecay: 0 }, options), { clip, seed })
   }
 }
 

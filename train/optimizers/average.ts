@@ -1,5 +1,6 @@
 // Exponential moving averages of parameters (Polyak and Juditsky 1992), which often evaluate better than the parameters.
 import { type Variable, UserError, variable } from '../../engine/index.ts'
+import { needOptions } from '../../engine/options.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import type { Module, Parameter } from '../../models/nn.ts'
 
@@ -16,7 +17,9 @@ export class MovingAverage {
   readonly #averages: readonly { readonly parameter: Parameter; readonly average: Variable }[]
   readonly #decay: number
 
-  constructor(module: Module, { decay = 0.999 }: AverageOptions = {}) {
+  constructor(module: Module, options: AverageOptions = {}) {
+    needOptions('MovingAverage', options, 'decay')
+    const { decay = 0.999 } = options
     if (!(decay >= 0 && decay <= 1)) throw new UserError(`an average's decay is between 0 and 1, not ${decay}`)
     this.#decay = decay
     this.#averages = module.trainable().map(parameter => {

@@ -45,7 +45,7 @@ const rule: Rule<Full> = {
  */
 export class Lion extends Optimizer {
   constructor(trained: Trained<LionSettings>, options: LionOptions = {}) {
-    const { clip, seed, ...settings } = options
-    super(partsOf(trained, rule, DEFAULTS, settings), { clip, seed })
+    const { clip, seed } = options
+    super(partsOf('Lion', trained, rule, DEFAULTS, options), { clip, seed })
   }
 }

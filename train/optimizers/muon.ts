@@ -1,5 +1,6 @@
 // Muon: momentum whose matrices are made orthogonal before each step.
 import { type Tensor, UserError, concat } from '../../engine/index.ts'
+import { needOneOf } from '../../engine/options.ts'
 import { Module, type Parameter } from '../../models/nn.ts'
 import { type Arena, flattened } from './arenas.ts'
 import { type AdamWOptions, AdamW } from './adamw.ts'
@@ -115,6 +116,11 @@ const rule: Rule<Full> = {
   },
 }
 
+function ruleOf({ adjust }: Full): Rule<Full> {
+  needOneOf('Muon', 'adjust', adjust, ...Object.keys(ADJUSTMENTS))
+  return rule
+}
+
 /** What Muon is meant for: the matrices of layers, not embeddings, norms and biases. */
 const isMatrix = ({ role, shape }: Parameter): boolean => role === 'weight' && shape.length >= 2
 
@@ -125,11 +131,12 @@ const isMatrix = ({ role, shape }: Parameter): boolean => role === 'weight' && s
  */
 export class Muon extends Optimizer {
   constructor(trained: Trained<MuonSettings>, options: MuonOptions = {}) {
-    const { clip, seed, others, ...settings } = options
+    const { others, ...own } = options
+    const { clip, seed } = own
     const all = trained instanceof Module ? trained.trainable() : undefined
     const matrices = all?.filter(isMatrix)
     const rest = all?.filter(parameter => !isMatrix(parameter)) ?? []
-    const parts = partsOf(matrices ?? trained, rule, DEFAULTS, settings)
+    const parts = partsOf('Muon', matrices ?? trained, ruleOf, DEFAULTS, own)
     super([...parts, ...(rest.length > 0 ? new AdamW(rest, others).parts : [])], { clip, seed })
   }
 }

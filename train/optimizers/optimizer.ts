@@ -15,6 +15,7 @@ import {
   tensor,
   variable,
 } from '../../engine/index.ts'
+import { defined, needOptions } from '../../engine/options.ts'
 import { Module, Parameter, forwardContext, inContext } from '../../models/nn.ts'
 import type { StateEntry } from '../state.ts'
 import { ALIGNMENT, type Arena, checkOwned, flattened, takeOver } from './arenas.ts'
@@ -119,28 +120,52 @@ type Complete<Settings> = Settings & Required<Pick<CommonSettings, 'lr' | 'weigh
 
 const rateOf = (lr: number | Rate): Rate => (typeof lr === 'number' ? () => lr : lr)
 
-/** Without entries that are undefined, which would hide defaults. */
-const defined = <T extends object>(settings: T): T =>
-  Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as T
+/** What settings of these names may be; a rate may also be a function. */
+const LIMITS: Readonly<Record<string, readonly [least: number, below: number]>> = {
+  lr: [0, Infinity],
+  weightDecay: [0, Infinity],
+  momentum: [0, Infinity],
+  beta1: [0, 1],
+  beta2: [0, 1],
+  epsilon: [0, Infinity],
+  clip: [0, Infinity],
+}
+
+/** Throws a UserError on a setting that does not exist, and on a number that is none or out of its limits. */
+function needSettings<S extends object>(name: string, given: S, known: readonly string[]): void {
+  needOptions(name, given, ...(known as readonly (keyof S & string)[]))
+  for (const [setting, value] of Object.entries(defined(given))) {
+    const [least, below] = LIMITS[setting] ?? [-Infinity, NaN]
+    if (Number.isNaN(below) || typeof value === 'function') continue
+    if (!(typeof value === 'number' && value >= least && value < below)) {
+      const limits = `at least ${least}${below < Infinity ? ` and below ${below}` : ''}`
+      throw new UserError(`${name}: ${setting} is ${String(value)}, but a number of ${limits} was expected`)
+    }
+  }
+}
 
 /**
  * The parts of an optimizer with one rule, or one that depends on a group's settings. `defaults` hold where neither a
- * group nor `settings` say otherwise. Throws a UserError if there is nothing to train, on a parameter in two groups, and
- * on one that the rule can't train.
+ * group nor `settings` say otherwise. Throws a UserError if there is nothing to train, on a parameter in two groups, on
+ * one that the rule can't train, and on settings that do not exist or are out of their limits.
  */
 export function partsOf<Settings extends CommonSettings, Full extends Complete<Settings>>(
+  name: string,
   trained: Trained<Settings>,
   ruleOf: Rule<Full> | ((settings: Full) => Rule<Full>),
   defaults: Full,
-  settings: Settings,
+  options: Settings & WholeSettings,
 ): Part[] {
-  const whole = { ...defaults, ...defined(settings) }
+  const known = [...Object.keys(defaults), 'decays']
+  needSettings(name, options, [...known, 'clip', 'seed'])
+  const whole = { ...defaults, ...defined(options) }
   const seen = new Set<Parameter>()
-  return groupsOf(trained).map(({ parameters, own }) => {
+  return groupsOf(name, trained).map(({ parameters, own }) => {
+    needSettings(name, defined(own), ['parameters', ...known])
     const all = { ...whole, ...defined(own) }
     const { lr, weightDecay, decays = (parameter: Parameter): boolean => parameter.decays } = all
     const rule = typeof ruleOf === 'function' ? ruleOf(all) : ruleOf
-    if (parameters.length === 0) throw new UserError('an optimizer has nothing to train: no parameter is trainable')
+    if (parameters.length === 0) throw new UserError(`${name} has nothing to train: no parameter is trainable`)
     for (const parameter of parameters) {
       if (seen.has(parameter)) throw new UserError(`${parameter.name} is in two groups of an optimizer`)
       seen.add(parameter)
@@ -165,13 +190,23 @@ export function partsOf<Settings extends CommonSettings, Full extends Complete<S
 
 /** The groups, each with what it has of its own. */
 function groupsOf<Settings>(
+  name: string,
   trained: Trained<Settings>,
 ): { readonly parameters: readonly Parameter[]; readonly own: Partial<Settings> }[] {
-  const listOf = (given: Module | readonly Parameter[]): readonly Parameter[] =>
-    given instanceof Module ? given.trainable() : given
+  const need = (fits: boolean): void => {
+    if (!fits)
+      throw new UserError(`${name}: a module, an array of parameters, or groups { parameters, lr, … } were expected`)
+  }
+  const listOf = (given: Module | readonly Parameter[]): readonly Parameter[] => {
+    const list = given instanceof Module ? given.trainable() : given
+    need(Array.isArray(list) && list.every(each => each instanceof Parameter))
+    return list
+  }
   if (trained instanceof Module) return [{ parameters: listOf(trained), own: {} }]
+  need(Array.isArray(trained))
   const isGroup = (each: Parameter | Group<Settings>): each is Group<Settings> => !(each instanceof Parameter)
   const groups = trained.filter(isGroup)
+  need(groups.length === 0 || groups.length === trained.length)
   if (groups.length > 0) return groups.map(own => ({ parameters: listOf(own.parameters), own }))
   return [{ parameters: trained.filter(each => each instanceof Parameter), own: {} }]
 }
@@ -398,6 +433,7 @@ export class Optimizer {
     const rows = new Float32Array(2 * this.#parts.length * ROW)
     for (const [i, part] of this.#parts.entries()) {
       const lr = rateOf(part)
+      if (!Number.isFinite(lr)) throw new UserError(`the learning rate of step ${t - 1} is ${lr}`)
       for (const decays of [true, false])
         rows.set(part.rule.numbers({ t, lr, decays }), (2 * i + (decays ? 0 : 1)) * ROW)
     }

@@ -54,8 +54,8 @@ const momentumRule: Rule<Full> = {
  */
 export class SGD extends Optimizer {
   constructor(trained: Trained<SGDSettings>, options: SGDOptions = {}) {
-    const { clip, seed, ...settings } = options
+    const { clip, seed } = options
     const ruleOf = ({ momentum }: Full): Rule<Full> => (momentum === 0 ? plainRule : momentumRule)
-    super(partsOf(trained, ruleOf, DEFAULTS, settings), { clip, seed })
+    super(partsOf('SGD', trained, ruleOf, DEFAULTS, options), { clip, seed })
   }
 }

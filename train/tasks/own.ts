@@ -1,5 +1,5 @@
 // Tasks for modules of one's own: examples of any kind, a loss, and figures.
-import { type Tensor, UserError, full, ones } from '../../engine/index.ts'
+import { Tensor, UserError, full, ones } from '../../engine/index.ts'
 import type { ForwardContext, Module } from '../../models/nn.ts'
 import type { Encoded, ExampleOutput, Figures, Forward, Task } from '../task.ts'
 import type { Random } from '../random.ts'
@@ -53,6 +53,8 @@ export function defineTask<Example, M extends Module, Inputs extends Named = Nam
         examples.map(({ target }) => target),
         random,
       )
+      const other = Object.entries(tensors).find(([, column]) => !(column instanceof Tensor))
+      if (other) throw new UserError(`the task ${own.name} makes a batch in which ${other[0]} is not a tensor`)
       // There are no texts: a token for each example, which nothing reads.
       const tokens = { ids: new Int32Array(rows), typeIds: new Int32Array(rows), mask: new Int32Array(rows).fill(1) }
       const counts = { rows, batch: rows, windows: rows, sequence: 1, tokens: rows, weight: rows, count: rows }
@@ -60,6 +62,7 @@ export function defineTask<Example, M extends Module, Inputs extends Named = Nam
     },
     forward(model, { ids, arrays }, context): Forward {
       const { loss, outputs = loss, sums: found = {} } = own.forward(model, arrays as Inputs, context)
+      if (!(loss instanceof Tensor)) throw new UserError(`the task ${own.name} gives no loss: forward returns { loss }`)
       const [rows] = ids.shape
       const missing = sums.find(name => !(name in found))
       if (missing !== undefined) throw new UserError(`the task ${own.name} names a sum ${missing}, and computes none`)

@@ -18,7 +18,7 @@ import type { Encoded } from '../../task.ts'
 import { type DistilledMaskedLM, distilledMaskedTask } from '../../tasks/distilled-masked-lm.ts'
 import { MASKED_SHARE, maskedTask } from '../../tasks/masked-lm.ts'
 import { maskedTextsTask } from '../../tasks/masked-texts.ts'
-import { Trainer, type TrainerEvents, type TrainerOptions } from '../../trainer.ts'
+import { Trainer, type TrainerEvents, settingsAmong } from '../../trainer.ts'
 import { type Console, percent } from '../cli/console.ts'
 import {
   PRETRAIN_COMMAND,
@@ -153,7 +153,7 @@ async function modelOf({
     base,
   )
   const batchTokens = batchSize * sequence
-  const trainerOptions: TrainerOptions = {
+  const settings = settingsAmong({
     ...options,
     // Enough for the steps, which end the run: a batch has no more tokens than these.
     epochs: Math.ceil(steps / Math.ceil(tokensOf(train) / batchTokens)),
@@ -162,19 +162,19 @@ async function modelOf({
     maxLength: sequence,
     precision: options.precision === 'f16' ? 'mixed' : 'f32',
     padId: tokenizer.padId,
-  }
+  })
   const masked = maskedOptionsOf(tokenizer)
   if (model instanceof BertForMaskedTexts) {
-    const trainer = await Trainer.over(model, maskedTextsTask(masked, textLoss), trainerOptions)
+    const trainer = await Trainer.over(model, maskedTextsTask(masked, textLoss), settings)
     return { model, distilled: undefined, trainer }
   }
   if (!teacher) {
-    return { model, distilled: undefined, trainer: await Trainer.over(model, maskedTask(masked), trainerOptions) }
+    return { model, distilled: undefined, trainer: await Trainer.over(model, maskedTask(masked), settings) }
   }
   const distilled = withTeacher(model, teacher, options)
   const { distillWeight: weight, distillTemperature: temperature, distillHidden: hidden } = options
   const task = distilledMaskedTask(masked, { weight, temperature, hidden })
-  return { model, distilled, trainer: await Trainer.over(distilled, task, trainerOptions) }
+  return { model, distilled, trainer: await Trainer.over(distilled, task, settings) }
 }
 
 /**

@@ -9,7 +9,7 @@ import { rowsOf } from '../../../batches.ts'
 import { type MetricInfo, metricNamed, metricsOf } from '../../../metrics/summary.ts'
 import { type TextSets, mostWindows } from '../../../shapes.ts'
 import type { Target } from '../../../tasks/infer.ts'
-import { Trainer } from '../../../trainer.ts'
+import { Trainer, settingsAmong } from '../../../trainer.ts'
 import type { Console } from '../../cli/console.ts'
 import { type Options, isReferenceName, referencesOf } from '../../cli/options.ts'
 import { type Progress, downloadsOn } from '../../cli/progress.ts'
@@ -175,7 +175,7 @@ export const trainerOf = ({
   opened,
   model,
 }: Pick<Job, 'options' | 'data' | 'opened' | 'model'>): Promise<Trainer<Target>> =>
-  Trainer.over(model, taskOf(options, data), { ...options, padId: opened.tokenizer.padId })
+  Trainer.over(model, taskOf(options, data), { ...settingsAmong(options), padId: opened.tokenizer.padId })
 
 /**
  * Throws a UserError if the hidden states of a batch (of this number of windows, if given) are more than one buffer

@@ -1,7 +1,7 @@
 // About how long a sweep will take, before it begins: from a few measured steps of its first trial, on a model that is
 // thrown away.
 import { z } from 'zod'
-import { Trainer } from '../../../trainer.ts'
+import { Trainer, settingsAmong } from '../../../trainer.ts'
 import { SilentConsole } from '../../cli/console.ts'
 import type { Options } from '../../cli/options.ts'
 import type { Progress } from '../../cli/progress.ts'
@@ -58,7 +58,7 @@ export async function measure(options: Options, shared: Shared, progress: Progre
   await fillModel(model, job.opened, job.options)
   const opening = (performance.now() - began) / 1000
   const trainer = await Trainer.over(model, taskOf(job.options, job.data), {
-    ...job.options,
+    ...settingsAmong(job.options),
     padId: job.opened.tokenizer.padId,
     steps: WARM_UP + STEPS,
   })
