@@ -1,6 +1,6 @@
 // Elements that are known without a device.
 import { type Value, specOf } from './graph.ts'
-import { payloadOf } from './ops/source.ts'
+import { payloadOf } from './payload.ts'
 import { sizeOf } from './shape.ts'
 import { contiguousView, readThrough } from './view.ts'
 

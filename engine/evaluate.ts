@@ -11,14 +11,15 @@ import { withChanceNoticed } from './chance.ts'
 import { UserError } from './errors.ts'
 import { exactJson } from './exact.ts'
 import { type Value, specOf } from './graph.ts'
-import { type Payload, makeSource, payloadOf } from './ops/source.ts'
+import { makeSource } from './ops/source.ts'
+import { type Payload, payloadOf } from './payload.ts'
 import { type Device, currentDevice } from './runtime/device.ts'
 import type { KernelTime } from './runtime/profiler.ts'
 import { Recent } from './recent.ts'
 import { MOST_TRACES, Retraces, nameOf } from './retraces.ts'
-import { sizeOf } from './shape.ts'
+import { isEmpty, sizeOf } from './shape.ts'
 import type { Storage } from './storage.ts'
-import { Tensor, type TensorData, setEvaluator } from './tensor.ts'
+import { Tensor, type TensorData, nothing, setEvaluator } from './tensor.ts'
 import { Fixed, type Given, type PassedAll, type Tree, given, mapLeaves, mapTensors, tensorsIn } from './tree.ts'
 
 const payloadIfSource = ({ node }: Value): Payload | undefined =>
@@ -219,7 +220,10 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
       () => traceGraph(fn, args, device),
       notice,
     )
-    const plan = await Plan.make(device, outputs, assignments, token)
+    // Values without elements are computed nowhere.
+    const full = (value: Value): boolean => !isEmpty(specOf(value))
+    const assigned = assignments.filter(({ value }) => full(value))
+    const plan = await Plan.make(device, outputs.filter(full), assigned, token)
     const rebuild = (results: readonly Tensor[]): Tree => {
       let next = 0
       return mapTensors(result, () => results[next++])
@@ -259,13 +263,16 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
     return { data: await t.data() }
   }
 
-  const resultOf = ({ rebuild, outputs }: Trace, results: readonly Storage[]): Result =>
-    rebuild(
-      results.map((storage, i) => {
-        const { shape, dtype } = specOf(outputs[i])
-        return makeSource(shape, dtype, { kind: 'storage', storage })
+  const resultOf = ({ rebuild, outputs }: Trace, results: readonly Storage[]): Result => {
+    let next = 0
+    return rebuild(
+      outputs.map(value => {
+        const spec = specOf(value)
+        if (isEmpty(spec)) return nothing(spec)
+        return makeSource(spec.shape, spec.dtype, { kind: 'storage', storage: results[next++] })
       }),
     ) as Result
+  }
 
   /** A function that finds the trace of its arguments. Throws at once while another function is traced. */
   const withTrace =

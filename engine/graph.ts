@@ -54,6 +54,13 @@ export interface GradientContext<A extends Attributes = Attributes, N extends nu
   readonly needs: ForEach<N, boolean>
 }
 
+/** What an op has to give of inputs among which are some without elements. */
+export interface NothingContext<A extends Attributes = Attributes, N extends number = number> {
+  readonly inputs: ForEach<N, Tensor>
+  readonly outputs: readonly Spec[]
+  readonly attributes: A
+}
+
 /** Arguments of lowering. */
 export interface LoweringContext<A extends Attributes = Attributes, N extends number = number> {
   /** Shapes, dtypes and strides as bound. An input is contiguous with offset 0 unless `strided` allows otherwise. */
@@ -76,6 +83,11 @@ interface OpBase<A extends Attributes, N extends number> {
   gradient?(context: GradientContext<A, N>): (Tensor | undefined)[]
   /** Why there is no gradient, for the error. Absent if the gradient is zero everywhere (comparisons, integers). */
   readonly noGradient?: string
+  /**
+   * Its outputs where inputs lack elements but outputs have some, such as the zeros that are sums of nothing. Without it
+   * such inputs are refused. Outputs without elements need no rule.
+   */
+  ofNothing?(context: NothingContext<A, N>): Tensor[]
   /**
    * How its arithmetic rounds floats. `none`: results are numbers of the inputs, their negatives or small integers.
    * `result`: only the conversion to the result's dtype rounds. Any other op may round everywhere.
@@ -235,15 +247,17 @@ const DTYPES: readonly DType[] = ['f32', 'f16', 'i32', 'u32']
 let nextId = 0
 
 /**
- * Makes a node. Throws the UserErrors of the op's shape rule, and one on lengths that are not positive integers or an
- * unknown dtype.
+ * Makes a node. Throws the UserErrors of the op's shape rule, and one on lengths that are not integers of at least 0 or
+ * an unknown dtype.
  */
 export function makeNode(op: Op, inputs: readonly Value[], attributes: Attributes): Node {
   const outputs = op.infer(inputs.map(specOf), attributes)
   for (const { shape, dtype } of outputs) {
-    const bad = shape.findIndex(n => !Number.isInteger(n) || n < 1)
-    if (bad >= 0)
-      throw new UserError(`a tensor's lengths have to be positive integers, not ${shape[bad]} in [${shape.join(', ')}]`)
+    const bad = shape.findIndex(n => !Number.isInteger(n) || n < 0)
+    if (bad >= 0) {
+      const shown = `${shape[bad]} in [${shape.join(', ')}]`
+      throw new UserError(`a tensor's lengths have to be 0 or positive integers, not ${shown}`)
+    }
     if (!DTYPES.includes(dtype)) throw new UserError(`${dtype} is not a dtype: ${DTYPES.join(', ')} are`)
   }
   return { id: nextId++, op, inputs, attributes, outputs }

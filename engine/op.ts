@@ -2,8 +2,8 @@
 // that applies it. Its kinds are those of the engine's own ops: an elementwise op is an expression in WGSL, which is fused
 // with its neighbours; a kernel op lowers to launches of shaders, which `Shader` and the tag `wgsl` write.
 import { UserError } from './errors.ts'
-import { type Attributes, type ForEach, type NoAttributes, type Op, makeNode, registerOp } from './graph.ts'
-import { Tensor } from './tensor.ts'
+import { type Attributes, type ForEach, type NoAttributes, type Op, registerOp } from './graph.ts'
+import { type Tensor, applyOp } from './tensor.ts'
 
 export type {
   Attribute,
@@ -15,6 +15,7 @@ export type {
   KernelOp,
   LoweringContext,
   NoAttributes,
+  NothingContext,
   Op,
   ReduceOp,
   Specs,
@@ -57,13 +58,11 @@ export type OwnOp<A extends Attributes = Attributes, N extends number = number> 
  * prefix such as `myapp.` keeps it apart from the engine's own.
  */
 export function defineOp<A extends Attributes = NoAttributes, N extends number = number>(op: OwnOp<A, N>): Apply<A, N> {
-  registerOp(op)
+  const registered = registerOp(op)
   return (inputs, ...[attributes]) => {
     if (op.inputs !== undefined && inputs.length !== op.inputs)
       throw new UserError(`${op.name}: ${inputs.length} inputs were given, but it takes ${op.inputs}`)
-    const values = inputs.map(tensor => tensor.value)
-    const node = makeNode(op, values, attributes ?? {})
-    const [first, ...others] = node.outputs.map((_, index) => new Tensor({ node, index }))
+    const [first, ...others] = applyOp(registered, inputs, attributes ?? {})
     if (!first) throw new UserError(`${op.name}: its shape rule gives no outputs`)
     return [first, ...others]
   }

@@ -14,6 +14,11 @@ export function showShape(shape: Shape): string {
   return Array.isArray(shape) ? `[${shape.join(', ')}]` : String(shape)
 }
 
+/** Whether it has no elements: one of its axes has length 0. */
+export function isEmpty({ shape }: { readonly shape: Shape }): boolean {
+  return shape.includes(0)
+}
+
 /** `f32[2, 3]`. JavaScript programs also pass what is neither a tensor nor a spec. */
 export function showSpec(spec: Spec): string {
   return Array.isArray(spec.shape) ? spec.dtype + showShape(spec.shape) : '(not a tensor)'

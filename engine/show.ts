@@ -2,7 +2,7 @@
 // three.
 import type { Spec } from '../shaders/kernel.ts'
 import { isFloat } from '../shaders/kernel.ts'
-import { showSpec, sizeOf } from './shape.ts'
+import { isEmpty, showSpec, sizeOf } from './shape.ts'
 
 /** Tensors of more elements are shown without the middle of long axes. */
 export const SHOWN_WHOLE = 1000
@@ -11,6 +11,7 @@ const ELLIPSIS = '…'
 
 /** `elements` in row-major order, undefined where they are not at hand. */
 export function showTensor(spec: Spec, elements: ArrayLike<number> | undefined): string {
+  if (isEmpty(spec)) return `${showSpec(spec)} []`
   if (!elements) return `${showSpec(spec)}, not read: await data()`
   const { shape } = spec
   const cut = sizeOf(shape) > SHOWN_WHOLE

@@ -49,7 +49,8 @@ export class Storage {
     }: { result?: boolean; host?: HostData; fill?: (device: Device, buffer: GPUBuffer) => void } = {},
   ) {
     this.label = label
-    this.bytes = Math.ceil(bytes / 256) * 256
+    // There are no buffers of no bytes.
+    this.bytes = Math.max(Math.ceil(bytes / 256), 1) * 256
     this.isResult = result
     this.#host = host
     this.#fill = fill

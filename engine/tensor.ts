@@ -1,12 +1,13 @@
 // Tensor: an immutable, lazy handle on one value of the graph. Methods only build nodes; nothing runs until `data()`.
 /// <reference lib="esnext.disposable" preserve="true" />
-import { type DType, isFloat } from '../shaders/kernel.ts'
+import { type DType, type Spec, isFloat } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { findOp, makeNode, specOf } from './graph.ts'
-import type { NoAttributes, OpAttributes, OpName, PlainOpName, Value } from './graph.ts'
-import { needRepresentable } from './numbers.ts'
+import type { Attributes, NoAttributes, Op, OpAttributes, OpName, PlainOpName, Value } from './graph.ts'
+import { dataOf, needRepresentable } from './numbers.ts'
 import { needOneOf } from './options.ts'
-import { completeShape, normalizeAxes, showShape, showSpec, sizeOf } from './shape.ts'
+import { sourceNode } from './payload.ts'
+import { completeShape, isEmpty, normalizeAxes, showShape, showSpec, sizeOf } from './shape.ts'
 import { SHOWN_WHOLE, showTensor } from './show.ts'
 
 /** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
@@ -34,12 +35,31 @@ export function applyAll<N extends OpName>(
   inputs: readonly Tensor[],
   ...[attributes]: AttributesOf<N>
 ): Tensor[] {
+  return applyOp(findOp(name), inputs, attributes ?? {})
+}
+
+/** A tensor without elements. */
+export function nothing({ shape, dtype }: Spec): Tensor {
+  return new Tensor({ node: sourceNode(shape, dtype, { kind: 'constant', data: dataOf([], dtype, String) }), index: 0 })
+}
+
+/**
+ * Applies an op. Tensors without elements are constants, whatever they are computed of, so that what is compiled has no
+ * others among its inputs and values.
+ */
+export function applyOp(op: Op, inputs: readonly Tensor[], attributes: Attributes): Tensor[] {
   const values = inputs.map(t => {
-    if (!(t instanceof Tensor)) throw new UserError(`${name}: ${String(t)} is not a tensor`)
+    if (!(t instanceof Tensor)) throw new UserError(`${op.name}: ${String(t)} is not a tensor`)
     return t.value
   })
-  const node = makeNode(findOp(name), values, attributes ?? {})
-  return node.outputs.map((_, index) => new Tensor({ node, index }))
+  const node = makeNode(op, values, attributes)
+  const { outputs } = node
+  const full = outputs.find(spec => !isEmpty(spec))
+  if (!full) return outputs.map(nothing)
+  if (![...inputs, ...outputs].some(isEmpty)) return outputs.map((_, index) => new Tensor({ node, index }))
+  if (op.ofNothing) return op.ofNothing({ inputs, outputs, attributes })
+  const shown = inputs.map(showSpec).join(', ')
+  throw new UserError(`${op.name} of ${shown}: no elements to compute ${showSpec(full)} from`)
 }
 
 /** Applies a registered op and returns its first output. Throws the UserErrors of its shape rule. */
@@ -277,7 +297,7 @@ export class Tensor {
   declare readonly detach: () => Tensor
 
   // Reductions over `axes`, all when left out. Negative axes count from the end. Throws a UserError on an axis that
-  // does not exist.
+  // does not exist. Of no elements, a sum is 0, a product 1 and a mean NaN; a largest or smallest one is a UserError.
   sum(axes?: Axes, keepDims = false): Tensor {
     return reduce('sum', this, axes, keepDims)
   }

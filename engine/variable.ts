@@ -58,7 +58,7 @@ export class Variable {
 
   /** Copies `count` numbers (all by default) from element `at` to the host. Throws a UserError past its end. */
   async read(at = 0, count = sizeOf(this.shape) - at): Promise<TensorData> {
-    if (at < 0 || count < 1 || at + count > sizeOf(this.shape)) {
+    if (at < 0 || count < 0 || at + count > sizeOf(this.shape)) {
       throw new UserError(`${this.name}: ${count} numbers at element ${at} are not within ${showSpec(this)}`)
     }
     const device = await currentDevice()

@@ -3,7 +3,7 @@
 // which a softmax turns into zeros, is not reported as a cause.
 import { finiteLaunch, KINDS } from '../../shaders/finite.ts'
 import { type FloatType, type Launch, bytesOf, isFloat } from '../../shaders/kernel.ts'
-import { payloadOf } from '../ops/source.ts'
+import { payloadOf } from '../payload.ts'
 import type { Device } from '../runtime/device.ts'
 import { sizeOf } from '../shape.ts'
 import type { Binding, Region, Step } from './region.ts'

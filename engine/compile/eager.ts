@@ -4,7 +4,7 @@
 import { type DType, bytesOf } from '../../shaders/kernel.ts'
 import { toFloat16 } from '../float16.ts'
 import { type Node, type Value, specOf } from '../graph.ts'
-import { payloadOf } from '../ops/source.ts'
+import { payloadOf } from '../payload.ts'
 import { type Device, elementsOf } from '../runtime/device.ts'
 import { Recent } from '../recent.ts'
 import { sizeOf } from '../shape.ts'

@@ -2,7 +2,7 @@
 // already.
 import type { Launch, Slot } from '../../shaders/kernel.ts'
 import type { Node } from '../graph.ts'
-import { payloadOf } from '../ops/source.ts'
+import { payloadOf } from '../payload.ts'
 import type { Canonical } from './canonical.ts'
 import { keyOf } from './located.ts'
 import type { Binding, Region } from './region.ts'

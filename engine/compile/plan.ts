@@ -3,7 +3,7 @@
 import type { DType } from '../../shaders/kernel.ts'
 import type { Node, Value } from '../graph.ts'
 import { UserError } from '../errors.ts'
-import { type Payload, payloadOf } from '../ops/source.ts'
+import { type Payload, payloadOf } from '../payload.ts'
 import type { Device } from '../runtime/device.ts'
 import type { KernelTime, Profiler } from '../runtime/profiler.ts'
 import { Storage, storageMoves } from '../storage.ts'

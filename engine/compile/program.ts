@@ -3,7 +3,7 @@
 import { showBytes } from '../bytes.ts'
 import { type Value, loadKernels, reachable } from '../graph.ts'
 import { UserError } from '../errors.ts'
-import { payloadOf } from '../ops/source.ts'
+import { payloadOf } from '../payload.ts'
 import type { Device } from '../runtime/device.ts'
 import type { KernelTime, Profiler } from '../runtime/profiler.ts'
 import type { Pipeline } from '../runtime/pipelines.ts'

@@ -4,7 +4,7 @@ import { needArray, normalizeAxes, showShape, showSpec } from '../shape.ts'
 import { type Axes, type Tensor, defineMethods } from '../tensor.ts'
 import { concat } from './concat.ts'
 
-const isCount = (n: number): boolean => Number.isInteger(n) && n >= 1
+const isCount = (n: number, least = 0): boolean => Number.isInteger(n) && n >= least
 const listOf = (axes: Axes): readonly number[] => (typeof axes === 'number' ? [axes] : axes)
 
 /**
@@ -60,11 +60,11 @@ defineMethods({
   split(lengths, axis = 0) {
     const [at] = normalizeAxes('split', [axis], this.rank)
     const n = this.shape[at]
-    if (typeof lengths === 'number' && !isCount(lengths))
+    if (typeof lengths === 'number' && !isCount(lengths, 1))
       throw new UserError(`split: parts of ${lengths} elements were asked for, but a positive integer was expected`)
     const list =
       typeof lengths === 'number'
-        ? Array.from({ length: Math.ceil(n / lengths) }, (_, i) => Math.min(lengths, n - i * lengths))
+        ? Array.from({ length: Math.max(Math.ceil(n / lengths), 1) }, (_, i) => Math.min(lengths, n - i * lengths))
         : lengths
     const sum = list.reduce((a, b) => a + b, 0)
     if (sum !== n)
@@ -73,9 +73,10 @@ defineMethods({
   },
   chunk(count, axis = 0) {
     const [at] = normalizeAxes('chunk', [axis], this.rank)
-    if (!isCount(count))
+    if (!isCount(count, 1))
       throw new UserError(`chunk: ${count} parts were asked for, but a positive integer was expected`)
-    return this.split(Math.ceil(this.shape[at] / count), at)
+    const n = this.shape[at]
+    return this.split(n > 0 ? Math.ceil(n / count) : new Array<number>(count).fill(0), at)
   },
   roll(shifts, axes) {
     if (axes === undefined) return this.reshape([this.size]).roll(shifts, 0).reshape(this.shape)
@@ -90,7 +91,7 @@ defineMethods({
     const rank = Math.max(this.rank, repeats.length)
     const filled = (of: readonly number[]): number[] => [...new Array<number>(rank - of.length).fill(1), ...of]
     const [shape, times] = [filled(this.shape), filled(repeats)]
-    if (!times.every(isCount)) throw new UserError(`tile: ${showShape(repeats)} are not positive integers`)
+    if (!times.every(n => isCount(n))) throw new UserError(`tile: ${showShape(repeats)} are not 0 or positive integers`)
     return this.reshape(shape.flatMap(n => [1, n]))
       .broadcastTo(shape.flatMap((n, i) => [times[i], n]))
       .reshape(shape.map((n, i) => n * times[i]))
@@ -103,7 +104,7 @@ defineMethods({
   repeatInterleave(count, axis) {
     if (axis === undefined) return this.reshape([this.size]).repeatInterleave(count, 0)
     const [at] = normalizeAxes('repeatInterleave', [axis], this.rank)
-    if (!isCount(count)) throw new UserError(`repeatInterleave: ${count} is not a positive integer`)
+    if (!isCount(count)) throw new UserError(`repeatInterleave: ${count} is not 0 or a positive integer`)
     const n = this.shape[at]
     return this.expandDims(at + 1)
       .broadcastTo(this.shape.toSpliced(at + 1, 0, count))
@@ -116,6 +117,6 @@ const sumOf = (numbers: readonly number[]): number => numbers.reduce((a, b) => a
 /** Moved by `shift` along one axis; what passes its end comes back at its start. */
 function rolled(x: Tensor, shift: number, axis: number): Tensor {
   const n = x.shape[axis]
-  const last = ((shift % n) + n) % n
+  const last = n > 0 ? ((shift % n) + n) % n : 0
   return last === 0 ? x : concat([x.narrow(axis, n - last, last), x.narrow(axis, 0, n - last)], axis)
 }

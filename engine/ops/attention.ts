@@ -15,6 +15,7 @@ import { type Tensor, apply, applyAll } from '../tensor.ts'
 import { secondGradients } from './attention-second.ts'
 import { sumTo } from './reduce.ts'
 import { needSpec } from './rows.ts'
+import { filled } from './source.ts'
 
 export interface AttentionOptions {
   /**
@@ -118,13 +119,13 @@ function biasFor(bias: Tensor, sizes: Sizes): Tensor {
 
 /** Checks q, k and v. Throws a UserError. */
 export function sizesOf(op: string, [q, k, v]: readonly Spec[]): Sizes {
-  if (q.shape.length !== 4 || q.shape.some(n => n < 1) || !isFloat(q.dtype)) {
+  if (q.shape.length !== 4 || !isFloat(q.dtype)) {
     throw new UserError(`${op}: q is ${showSpec(q)}, but f32 or f16 [batch, queries, heads, headSize] was expected`)
   }
   const [batch, queries, heads, headSize] = q.shape
-  const [, keys = 0, keyHeads = 0] = k.shape
-  const expected = '[batch, keys, heads, headSize] with at least one key'
-  if (keys < 1) throw new UserError(`${op}: k is ${showSpec(k)}, but ${expected} was expected`)
+  if (k.shape.length !== 4)
+    throw new UserError(`${op}: k is ${showSpec(k)}, but [batch, keys, heads, headSize] was expected`)
+  const [, keys, keyHeads] = k.shape
   // As many heads as q has, or fewer that divide these.
   const sharing = keyHeads > 0 && heads % keyHeads === 0 ? keyHeads : heads
   const why = `q is ${showSpec(q)}, with ${keys} keys`
@@ -208,6 +209,7 @@ defineOp({
     return [...given.slice(0, 3), ...(attributes.hasMask ? [undefined] : []), dBias]
   },
   strided: (view, i, attributes) => rowsAnywhere(view, i, [0, 1, 2]) || isBias(i, attributes, 3),
+  ofNothing: filled(0),
   kernels,
   lower: context => kernels.module.lowerForward(context, givenOf(context, 3)),
 })
@@ -230,6 +232,7 @@ defineOp({
   },
   gradient: secondGradients,
   strided: (view, i, attributes) => rowsAnywhere(view, i, [0, 1, 2, 3, 5]) || isBias(i, attributes, 6),
+  ofNothing: filled(0),
   kernels,
   lower: context => kernels.module.lowerGradient(context, givenOf(context, 6)),
 })

@@ -5,9 +5,10 @@ import { type Launch, type Spec, type View, input } from '../../shaders/kernel.t
 import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { needArray, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
+import { isEmpty, needArray, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
 import { contiguousView, sliceView } from '../view.ts'
 import { type Tensor, apply } from '../tensor.ts'
+import { full } from './source.ts'
 
 declare module '../graph.ts' {
   interface OpAttributes {
@@ -57,6 +58,12 @@ defineOp({
     const length = inputs.reduce((n, spec) => n + spec.shape[axis], 0)
     return [{ shape: first.shape.with(axis, length), dtype: first.dtype }]
   },
+  ofNothing: ({ inputs, attributes: { axis } }) => [
+    concat(
+      inputs.filter(x => !isEmpty(x)),
+      axis,
+    ),
+  ],
   strided: () => true,
   starts: (inputs, { shape }, { axis }) => {
     if (sizeOf(shape.slice(0, axis)) !== 1) return undefined
@@ -87,6 +94,7 @@ defineOp({
     if (!isPadding(before) || !isPadding(after)) throw new UserError(`pad: ${shown} do not fit ${showSpec(x)}`)
     return [{ shape: x.shape.map((n, i) => before[i] + n + after[i]), dtype: x.dtype }]
   },
+  ofNothing: ({ outputs: [{ shape, dtype }], attributes: { fill } }) => [full(shape, fill, dtype)],
   strided: () => true,
   lower: context => {
     const { before, fill } = context.attributes

@@ -15,7 +15,7 @@ import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 import { stack } from './arrange.ts'
 import { floatOf } from './matmul.ts'
-import { zeros } from './source.ts'
+import { filled, zeros } from './source.ts'
 import { type Channels, type Pair, type PairOption, asImages, asKernels, fromImages, pair, pairOf } from './windows.ts'
 
 type ConvAttributes = {
@@ -82,6 +82,7 @@ defineOp({
   takesEpilogue: true,
   // The table of offsets.
   otherBindings: 1,
+  ofNothing: filled(0),
   kernels,
   lower(context) {
     const { convCandidates, convLowering, convQuestion } = kernels.module
@@ -241,6 +242,7 @@ function convolution(op: string, given: Tensor, weights: Tensor, options: ConvOp
   const spans = kernel.map((n, axis) => (n - 1) * dilation[axis] + 1)
   const both = paddingOf(op, options.padding, inputs, spans, stride)
   const size = inputs.map((n, axis) => Math.floor((n + both[axis].sum - spans[axis]) / stride[axis]) + 1)
+  if (kernel.includes(0)) throw new UserError(`${op}: the kernel of ${showSpec(weights)} has no pixels`)
   if (size.some(n => n < 1))
     throw new UserError(`${op}: the kernel of ${showSpec(weights)} is larger than ${showSpec(given)}`)
   const padding = both.map(({ before }) => before)

@@ -84,7 +84,7 @@ export function eye(rows: number, columns = rows, dtype: DType = 'f32'): Tensor 
 
 /**
  * `count` evenly spaced numbers from `start` to `end`, both included, f32 [count]. Computed from the nearer end, as in
- * PyTorch. Throws a UserError on a count that is not a positive integer.
+ * PyTorch. Throws a UserError on a count that is not an integer of at least 0.
  */
 export function linspace(start: number, end: number, count: number): Tensor {
   const step = count > 1 ? (end - start) / (count - 1) : 0

@@ -313,7 +313,7 @@ defineOp({
   rounding: 'none',
 })
 
-/** 0, 1, … length − 1 as i32 [length]. Throws a UserError on a length that is not a positive integer. */
+/** 0, 1, … length − 1 as i32 [length]. Throws a UserError on a length that is not an integer of at least 0. */
 export function range(length: number): Tensor {
   return apply('range', [], { length })
 }

@@ -7,6 +7,7 @@ import { defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
 import { apply } from '../tensor.ts'
+import { filled } from './source.ts'
 
 const kernels = new OnDemand(() => import('../../shaders/gather.ts'))
 
@@ -37,6 +38,7 @@ defineOp({
     if (!dy || !needs[0]) return []
     return [apply('gatherGradient', [ids, dy], { rows: table.shape[0] }).cast(table.dtype), undefined]
   },
+  ofNothing: filled(0),
   kernels,
   lower(context) {
     const [{ shape, dtype }, ids] = context.inputs
@@ -59,14 +61,13 @@ defineOp({
       const expected = `floats of shape [...ids.shape, width] were expected (ids are ${showSpec(ids)})`
       throw new UserError(`gatherGradient: dy is ${showSpec(dy)}, but ${expected}`)
     }
-    if (!Number.isInteger(rows) || rows < 1)
-      throw new UserError(`gatherGradient: rows is ${rows}, but a positive integer was expected`)
     return [{ shape: [rows, width], dtype: 'f32' }]
   },
   gradient({ inputs: [ids, dy], upstream: [u], needs }) {
     if (!u || !needs[1]) return []
     return [undefined, u.gather(ids).cast(dy.dtype)]
   },
+  ofNothing: filled(0),
   kernels,
   lower(context) {
     const [ids, { dtype }] = context.inputs

@@ -8,6 +8,7 @@ import { showSpec } from '../shape.ts'
 import { type Tensor, apply, applyAll, defineMethods } from '../tensor.ts'
 import { gradientOfFormula, sum } from './formula.ts'
 import { alongLast, asMatrix, asRows, column, needFloatRows, needSpec, needWidth } from './rows.ts'
+import { filled } from './source.ts'
 
 const kernels = new OnDemand(() => import('../../shaders/layer-norm.ts'))
 
@@ -56,6 +57,7 @@ defineOp({
     const [dgamma, dbeta] = applyAll('layerNormParameterGradient', [x, mean, rstd, dy])
     return [dx, dgamma.cast(gamma.dtype), dbeta.cast(beta.dtype)]
   },
+  ofNothing: filled(NaN),
   kernels,
   lower: context => lowerRows('layerNorm', context, context.inputs, context.attributes.epsilon),
 })
@@ -116,6 +118,7 @@ defineOp({
       .sum(0),
     asMatrix(dy).sum(0),
   ]),
+  ofNothing: filled(0),
   kernels,
   lower({ inputs: [x], choose, traits }) {
     const { dtype } = x

@@ -29,8 +29,7 @@ declare module '../graph.ts' {
 
 /** A shape as that of a matrix as wide as its last axis. */
 export function matrixShape(shape: readonly number[]): [number, number] {
-  const width = shape[shape.length - 1]
-  return [sizeOf(shape) / width, width]
+  return [sizeOf(shape.slice(0, -1)), shape[shape.length - 1]]
 }
 
 interface Factor {
@@ -83,7 +82,7 @@ defineOp({
     }
     return [
       { shape: x.shape.with(-1, out), dtype: x.dtype },
-      { shape: [sizeOf(x.shape) / inner, rank], dtype: 'f32' },
+      { shape: [matrixShape(x.shape)[0], rank], dtype: 'f32' },
     ]
   },
   lower(context) {

@@ -7,6 +7,7 @@ import { type LoweringContext, defineOp } from '../graph.ts'
 import { sumTo } from './reduce.ts'
 import { broadcastShapes, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply, defineMethods } from '../tensor.ts'
+import { filled } from './source.ts'
 
 export type MatmulAttributes = {
   /** Factor of the product; 1 when left out. */
@@ -85,6 +86,7 @@ defineOp({
   },
   strided: isReadable,
   takesEpilogue: true,
+  ofNothing: filled(0),
   lower(context) {
     const [a, b] = context.inputs
     const product = productOf(
@@ -99,5 +101,5 @@ defineOp({
 
 /** The same elements as a matrix as wide as the last axis. */
 export function rowsOf(x: Tensor): Tensor {
-  return x.rank === 2 ? x : x.reshape([x.size / Math.max(x.shape[x.rank - 1], 1), x.shape[x.rank - 1]])
+  return x.rank === 2 ? x : x.reshape([sizeOf(x.shape.slice(0, -1)), x.shape[x.rank - 1]])
 }

@@ -1,7 +1,7 @@
 // Norms over groups of channels and over batches, composed of other ops and one fused expression.
 import { UserError } from '../errors.ts'
 import { needOptions } from '../options.ts'
-import { normalizeAxes, showSpec } from '../shape.ts'
+import { normalizeAxes, showSpec, sizeOf } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { floatOf } from './matmul.ts'
 import { ones, zeros } from './source.ts'
@@ -31,7 +31,7 @@ export function groupNorm(x: Tensor, groups: number, gamma?: Tensor, beta?: Tens
   if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0)
     throw new UserError(`groupNorm: ${groups} groups do not divide the channels of ${showSpec(x)}`)
   // A layer norm, of which each group is a row.
-  const width = x.size / (batch * groups)
+  const width = sizeOf(x.shape.slice(1)) / groups
   const rows = x.reshape([batch * groups, width]).layerNorm(ones([width]), zeros([width]), epsilon)
   return scaled('groupNorm', rows.reshape(x.shape), 1, gamma, beta).cast(x.dtype)
 }

@@ -2,8 +2,9 @@
 // drops them by default.
 import { UserError } from '../errors.ts'
 import { type GradientContext, type ReduceOp, defineOp } from '../graph.ts'
-import { sameShape, showSpec, sizeOf } from '../shape.ts'
-import { type Tensor } from '../tensor.ts'
+import { isEmpty, sameShape, showSpec, sizeOf } from '../shape.ts'
+import type { Tensor } from '../tensor.ts'
+import { filled } from './source.ts'
 
 type Axes = { readonly axes: readonly number[] }
 type Fold = ReduceOp['fold']
@@ -15,7 +16,11 @@ declare module '../graph.ts' {
 
 const isPlace = (fold: Fold): fold is Place => fold === 'argmax' || fold === 'argmin'
 
+/** The result for no elements; the others have none. */
+const identities: Partial<Record<Fold, number>> = { sum: 0, prod: 1 }
+
 function reduction(fold: Fold, gradient?: (context: GradientContext<Axes>) => (Tensor | undefined)[]): void {
+  const identity = identities[fold]
   defineOp({
     name: fold,
     kind: 'reduce',
@@ -25,9 +30,13 @@ function reduction(fold: Fold, gradient?: (context: GradientContext<Axes>) => (T
     infer: ([x], { axes }) => {
       if (axes.some(axis => axis >= x.shape.length))
         throw new UserError(`${fold}: ${showSpec(x)} has no axis ${axes.join(', ')}`)
-      return [{ shape: x.shape.map((n, i) => (axes.includes(i) ? 1 : n)), dtype: isPlace(fold) ? 'i32' : x.dtype }]
+      const shape = x.shape.map((n, i) => (axes.includes(i) ? 1 : n))
+      if (identity === undefined && isEmpty(x) && !isEmpty({ shape }))
+        throw new UserError(`${fold}: ${showSpec(x)} has no elements along axes ${axes.join(', ')}`)
+      return [{ shape, dtype: isPlace(fold) ? 'i32' : x.dtype }]
     },
     gradient,
+    ofNothing: identity === undefined ? undefined : filled(identity),
   })
 }
 

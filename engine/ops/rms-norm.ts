@@ -8,7 +8,7 @@ import { showSpec } from '../shape.ts'
 import { type Tensor, apply, applyAll, defineMethods } from '../tensor.ts'
 import { gradientOfFormula, sum } from './formula.ts'
 import { alongLast, asMatrix, asRows, column, needFloatRows, needSpec, needWidth } from './rows.ts'
-import { zeros } from './source.ts'
+import { filled, zeros } from './source.ts'
 
 declare module '../graph.ts' {
   interface OpAttributes {
@@ -61,6 +61,7 @@ defineOp({
     const [dgamma] = applyAll('layerNormParameterGradient', [x, zeros([asRows(x).rows]), rstd, dy])
     return [dx, dgamma.cast(gamma.dtype)]
   },
+  ofNothing: filled(NaN),
   kernels,
   lower: context => lower('rmsNorm', context, context.attributes.epsilon),
 })

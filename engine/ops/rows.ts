@@ -6,8 +6,7 @@ import type { Tensor } from '../tensor.ts'
 
 /** A shape as [rows, width]: all axes but the last, and the last. */
 export function asRows(spec: Spec): { rows: number; width: number } {
-  const width = spec.shape[spec.shape.length - 1]
-  return { rows: sizeOf(spec.shape) / width, width }
+  return { rows: sizeOf(spec.shape.slice(0, -1)), width: spec.shape[spec.shape.length - 1] }
 }
 
 /** Throws a UserError unless `spec` holds floats and has at least one axis. */

@@ -8,7 +8,7 @@ import { OnDemand } from '../on-demand.ts'
 import { normalizeAxes, sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply, defineMethods, scalar } from '../tensor.ts'
 import { coordinates } from './coordinates.ts'
-import { full } from './source.ts'
+import { filled, full } from './source.ts'
 
 declare module '../graph.ts' {
   interface OpAttributes {
@@ -55,6 +55,7 @@ defineOp({
   gradient({ inputs: [x, index], upstream: [dy], attributes: { axis } }) {
     return [dy && apply('scatterAdd', [index, dy], { axis, length: x.shape[axis], unique: false }).cast(x.dtype)]
   },
+  ofNothing: filled(0),
   kernels,
   lower({ inputs: [x, index], attributes: { axis }, traits }) {
     return { launches: [kernels.module.gatherAlongLaunch(problemOf(index, axis, x.shape[axis], x), traits)] }
@@ -75,6 +76,7 @@ defineOp({
     undefined,
     u && apply('gatherAlong', [u, index], { axis }).cast(source.dtype),
   ],
+  ofNothing: filled(0),
   kernels,
   lower({ inputs: [index, source], attributes: { axis, length, unique }, choose, traits }) {
     const { scatterAddCandidates, scatterAddLowering } = kernels.module
@@ -112,6 +114,7 @@ defineOp({
       apply('gatherAlong', [share, index], { axis }).mul(sourceHit).cast(source.dtype),
     ]
   },
+  ofNothing: ({ inputs: [x] }) => [x],
   kernels,
   lower({ inputs: [x, index], attributes: { axis }, traits }) {
     return kernels.module.scatterMaxLowering(problemOf(index, axis, x.shape[axis], x), traits)

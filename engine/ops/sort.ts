@@ -48,7 +48,7 @@ function sorted(op: string, x: Tensor, axis: number, descending: boolean, keep: 
   const [at] = normalizeAxes(op, [axis], x.rank)
   const length = x.shape[at]
   const count = keep === 'all' ? length : keep
-  if (!(Number.isInteger(count) && count >= 1 && count <= length))
+  if (!(Number.isInteger(count) && count >= 0 && count <= length))
     throw new UserError(
       `${op}: ${count} elements of axis ${axis} of ${showSpec(x)} were asked for, which has ${length}`,
     )

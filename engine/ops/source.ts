@@ -1,48 +1,14 @@
-// Sources of graphs: constants from the host, variables that persist on the device, placeholders of a compiled
-// function, results of an earlier run. A source's node has its shape and dtype, its payload the origin of its values.
+// Tensors of values from outside the graph: numbers from the host, and what else has a payload.
 import type { DType, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { type Node, defineOp, makeNode } from '../graph.ts'
 import { TYPED_DTYPES, type TypedArray, dataOf, isTypedArray } from '../numbers.ts'
+import { type Payload, sourceNode } from '../payload.ts'
 import { needArray, showShape, sizeOf } from '../shape.ts'
-import type { Storage } from '../storage.ts'
 import { Tensor, type TensorData, scalar } from '../tensor.ts'
 
-/** The origin of a source's values. */
-export type Payload =
-  | { readonly kind: 'constant'; readonly data: TensorData }
-  | { readonly kind: 'storage'; readonly storage: Storage }
-  /** Read from the host at each run. `submitted` is called when a run with these values has been queued. */
-  | { readonly kind: 'host'; read(): TensorData; submitted?(): void }
-  /** An argument of one trace, which has values only in its runs. */
-  | { readonly kind: 'placeholder'; readonly position: number; readonly trace: object }
-
-declare module '../graph.ts' {
-  interface OpAttributes {
-    readonly source: { readonly shape: readonly number[]; readonly dtype: DType }
-  }
-}
-
-const source = defineOp({
-  name: 'source',
-  kind: 'source',
-  infer: (_, { shape, dtype }) => [{ shape, dtype }],
-})
-
-const payloads = new WeakMap<Node, Payload>()
-
-/** The payload of a source node. */
-export function payloadOf(node: Node): Payload {
-  const payload = payloads.get(node)
-  if (!payload) throw new Error(`node ${node.id} (${node.op.name}) is not a source`)
-  return payload
-}
-
-/** A tensor of a payload's values. Throws a UserError on lengths that are not positive integers. */
+/** A tensor of a payload's values. Throws a UserError on lengths that are not integers of at least 0. */
 export function makeSource(shape: readonly number[], dtype: DType, payload: Payload): Tensor {
-  const node = makeNode(source, [], { shape: [...shape], dtype })
-  payloads.set(node, payload)
-  return new Tensor({ node, index: 0 }, true)
+  return new Tensor({ node: sourceNode(shape, dtype, payload), index: 0 }, true)
 }
 
 /**
@@ -63,7 +29,7 @@ export type Nested = number | bigint | boolean | TypedArray | readonly Nested[]
  * for bigints and u32 for booleans, which become 1 and 0.
  *
  * A typed array of `dtype` is not copied until the tensor is used: don't change it while its tensor is in use. Throws a
- * UserError if sizes disagree, if nested arrays are ragged, empty, mixed or hold anything else, and on a number that
+ * UserError if sizes disagree, if nested arrays are ragged, mixed or hold anything else, and on a number that
  * `dtype` can't represent: a fraction or a number out of range for integers, 65520 or more for f16, 2¹²⁸ or more for
  * f32. Floats are rounded to the nearest.
  */
@@ -151,6 +117,12 @@ function indexIn(shape: readonly number[], i: number): string {
 export function full(shape: readonly number[], number: number, dtype: DType = 'f32'): Tensor {
   return scalar(number, dtype).broadcastTo(shape)
 }
+
+/** What an op that sums gives of nothing, or that multiplies: the same number everywhere. */
+export const filled =
+  (number: number) =>
+  ({ outputs }: { readonly outputs: readonly Spec[] }): Tensor[] =>
+    outputs.map(({ shape, dtype }) => full(shape, number, dtype))
 
 export function zeros(shape: readonly number[], dtype: DType = 'f32'): Tensor {
   return full(shape, 0, dtype)

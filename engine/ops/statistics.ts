@@ -1,6 +1,7 @@
 // Reductions that are formulas of sums and maxima; the compiler fuses what they do with each element into those.
 import { isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
+import { isEmpty } from '../shape.ts'
 import { type Axes, type Tensor, defineMethods } from '../tensor.ts'
 
 /** A tensor of floats in f32, in which statistics are computed whatever its dtype. Throws a UserError on integers. */
@@ -17,13 +18,17 @@ function rootOf(sums: Tensor, root: (positive: Tensor) => Tensor): Tensor {
 
 defineMethods({
   any(axes, keepDims) {
-    return this.notEqual(0).max(axes, keepDims)
+    const hits = this.notEqual(0)
+    // The largest of nothing is an error.
+    return isEmpty(this) ? hits.sum(axes, keepDims) : hits.max(axes, keepDims)
   },
   all(axes, keepDims) {
-    return this.notEqual(0).min(axes, keepDims)
+    const hits = this.notEqual(0)
+    return isEmpty(this) ? hits.prod(axes, keepDims) : hits.min(axes, keepDims)
   },
   logSumExp(axes, keepDims) {
     const x = single('logSumExp', this)
+    if (isEmpty(x)) return x.sum(axes, keepDims).log().cast(this.dtype)
     const largest = x.max(axes, true).detach()
     // Subtracting an infinite one would give NaN.
     const shift = largest.isFinite().where(largest, 0)

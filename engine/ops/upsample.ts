@@ -53,7 +53,7 @@ function resizedOf(from: readonly number[], { scale, size }: UpsampleOptions): R
     if (scale === undefined) return { from: n, to: both[i], ratio: n / both[i] }
     return { from: n, to: Math.floor(n * both[i]), ratio: 1 / both[i] }
   })
-  if (both.length !== 2 || sizes.some(({ to }) => !Number.isInteger(to) || to < 1)) {
+  if (both.length !== 2 || sizes.some(({ from: n, to }) => n < 1 || !Number.isInteger(to) || to < 1)) {
     const what = `${scale === undefined ? 'size' : 'scale'} ${both.join(', ')}`
     throw new UserError(`upsample: ${what} gives no image of ${from.join(' by ')} pixels`)
   }

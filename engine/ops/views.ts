@@ -56,7 +56,7 @@ defineOp({
   kind: 'view',
   infer: ([x], { start, end, step }) => {
     const isWithin = (n: number, i: number): boolean =>
-      [start[i], end[i]].every(Number.isInteger) && start[i] >= 0 && start[i] < end[i] && end[i] <= n
+      [start[i], end[i]].every(Number.isInteger) && start[i] >= 0 && start[i] <= end[i] && end[i] <= n
     const rank = x.shape.length
     if (start.length !== rank || end.length !== rank || !x.shape.every(isWithin))
       throw new UserError(`slice: ${showShape(start)} to ${showShape(end)} is not within ${showSpec(x)}`)
@@ -119,7 +119,10 @@ defineOp({
 defineOp({
   name: 'diagonal',
   kind: 'view',
-  infer: ([x], { a, b }) => [{ shape: diagonalView(contiguousView(x), a, b).shape, dtype: x.dtype }],
+  infer: ([x], { a, b }) => {
+    if (x.shape[a] !== x.shape[b]) throw new UserError(`diagonal: axes ${a} and ${b} of ${showSpec(x)} differ`)
+    return [{ shape: diagonalView(contiguousView(x), a, b).shape, dtype: x.dtype }]
+  },
   view: (input, { a, b }) => diagonalView(input, a, b),
   gradient: ({ inputs: [x], attributes: { a, b }, upstream: [dy] }) => {
     if (!dy) return []
@@ -144,10 +147,11 @@ defineMethods({
   diagonal(offset = 0, a = 0, b = 1) {
     const [i, j] = normalizeAxes('diagonal', [a, b], this.rank)
     const [rowsSkipped, columnsSkipped] = [Math.max(-offset, 0), Math.max(offset, 0)]
-    const length = Math.min(this.shape[i] - rowsSkipped, this.shape[j] - columnsSkipped)
-    if (!Number.isInteger(offset) || length < 1)
-      throw new UserError(`diagonal: ${showSpec(this)} has no diagonal ${offset} of axes ${i} and ${j}`)
-    const square = this.narrow(i, rowsSkipped, length).narrow(j, columnsSkipped, length)
+    if (!Number.isInteger(offset)) throw new UserError(`diagonal: the offset ${offset} is not an integer`)
+    // Nothing past the corners.
+    const length = Math.max(0, Math.min(this.shape[i] - rowsSkipped, this.shape[j] - columnsSkipped))
+    const from = (skipped: number): number => (length > 0 ? skipped : 0)
+    const square = this.narrow(i, from(rowsSkipped), length).narrow(j, from(columnsSkipped), length)
     return apply('diagonal', [square], { a: i, b: j })
   },
 })

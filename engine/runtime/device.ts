@@ -109,6 +109,7 @@ export class Device {
   /** Copies `count` elements of `buffer`, from element `at` on, to the host. */
   async read(buffer: GPUBuffer, dtype: DType, count: number, at = 0): Promise<TensorData> {
     this.check()
+    if (count === 0) return elementsOf(new ArrayBuffer(0), dtype, 0)
     const size = bytesOf(dtype)
     const from = at * size
     const skew = from % 4

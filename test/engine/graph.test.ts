@@ -294,7 +294,7 @@ describe('an error names the operation and the shapes', () => {
     'grad by integers': [() => grad(a.sum(), [range(3)]), /grad.*i32\[3\]/],
     tensor: [() => tensor(new Float32Array(5), [2, 3]), /5 numbers.*\[2, 3\]/],
     'ragged tensor': [() => tensor([[1, 2], [3]]), /ragged/],
-    'empty shape': [() => tensor(new Float32Array(0), [0]), /positive integers/],
+    'negative length': [() => tensor(new Float32Array(6), [-2, -3]), /positive integers/],
     'reference of an op without one': [
       () => findReference({ name: 'myapp.copy', kind: 'kernel', infer: ([x]) => [x], lower: () => ({ launches: [] }) }),
       /op myapp.copy has no reference/,

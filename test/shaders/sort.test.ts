@@ -68,7 +68,7 @@ test.each<[string, () => unknown]>([
   ['sort: axis 2 is not one of 2 axes', () => x.sort(2)],
   ['argsort: f32[] has no axis', () => zeros([]).argsort()],
   ['topK: 5 elements of axis -1 of f32[3, 4] were asked for, which has 4', () => x.topK(5)],
-  ['topK: 0 elements of axis 0 of f32[3, 4] were asked for, which has 3', () => x.topK(0, 0)],
+  ['topK: -1 elements of axis 0 of f32[3, 4] were asked for, which has 3', () => x.topK(-1, 0)],
 ])('%s', (message, act) => {
   expect(act).toThrow(message)
 })

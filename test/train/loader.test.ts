@@ -1,7 +1,7 @@
 // Data loaders: order, batches, and what is prepared ahead.
 import { describe, expect, test } from 'vitest'
 import { type Tensor, UserError, tensor } from '../../engine/index.ts'
-import { payloadOf } from '../../engine/ops/source.ts'
+import { payloadOf } from '../../engine/payload.ts'
 import { DataLoader, columns, examples } from '../../train/loader.ts'
 
 const numbers = (length: number): number[] => Array.from({ length }, (_, i) => i)
