@@ -3,8 +3,9 @@ import type { Attributor } from '../../../models/attribution.ts'
 import type { Prediction, TextInput } from '../../../models/prediction.ts'
 import { type WordShare, strongestWords } from '../../../models/word-shares.ts'
 
-/** Words that are shown of a text. */
+/** Words that are shown of a text, and characters that are shown of one: some texts hold encoded files. */
 const SHOWN = 4
+const LONGEST = 40
 
 /**
  * The words with the largest shares in the score of each answer, the largest first; none where they can't be told, and
@@ -44,7 +45,9 @@ function labelOf(answer: Prediction, labels: readonly string[]): number {
 export const wordsText = (words: readonly WordShare[]): string =>
   words
     .map(({ text, share }) => {
-      const word = /[\p{L}\p{N}]/u.test(text) ? text : `"${text}"`
+      const characters = Array.from(text)
+      const short = characters.length > LONGEST ? `${characters.slice(0, LONGEST - 1).join('')}…` : text
+      const word = /[\p{L}\p{N}]/u.test(text) ? short : `"${short}"`
       return `${word} ${share < 0 ? '−' : '+'}${Math.abs(share).toPrecision(2)}`
     })
     .join(', ')
