@@ -106,14 +106,14 @@ export interface LazyTensor extends Omit<TensorToWrite, 'data'> {
 export function headerLength(first: Uint8Array, fileSize: number, where: string): number {
   if (first.length < LENGTH_BYTES || fileSize < LENGTH_BYTES) {
     throw new UserError(
-      `${where} is no safetensors file: it has ${fileSize} bytes, fewer than the 8 of the header's length`,
+      `${where} is not a safetensors file: it has ${fileSize} bytes, fewer than the 8 of the header's length`,
     )
   }
   const length = Number(new DataView(first.buffer, first.byteOffset, LENGTH_BYTES).getBigUint64(0, true))
   if (length > LONGEST_HEADER) {
-    throw new UserError(`${where} is no safetensors file: its first 8 bytes promise a header of ${length} bytes`)
+    throw new UserError(`${where} is not a safetensors file: its first 8 bytes promise a header of ${length} bytes`)
   }
-  if (length < 2) throw new UserError(`${where} is no safetensors file: its header has ${length} bytes`)
+  if (length < 2) throw new UserError(`${where} is not a safetensors file: its header has ${length} bytes`)
   if (LENGTH_BYTES + length > fileSize) {
     throw new UserError(
       `${where} is truncated: its header should have ${length} bytes, the file has ${fileSize} in all`,
@@ -157,10 +157,10 @@ function parseObject(header: Uint8Array, where: string): Record<string, unknown>
 }
 
 function parseMetadata(value: unknown, where: string): Record<string, string> {
-  if (!isRecord(value)) throw new UserError(`${where}: __metadata__ is no object`)
+  if (!isRecord(value)) throw new UserError(`${where}: __metadata__ is not an object`)
   const out: Record<string, string> = {}
   for (const [key, text] of Object.entries(value)) {
-    if (typeof text !== 'string') throw new UserError(`${where}: __metadata__ entry ${show(key)} is no string`)
+    if (typeof text !== 'string') throw new UserError(`${where}: __metadata__ entry ${show(key)} is not a string`)
     out[key] = text
   }
   return out
@@ -168,13 +168,13 @@ function parseMetadata(value: unknown, where: string): Record<string, string> {
 
 function parseEntry(name: string, value: unknown, dataStart: number, where: string): TensorEntry {
   const tensor = `${where}: tensor ${show(name)}`
-  if (!isRecord(value)) throw new UserError(`${tensor} is described by no object`)
+  if (!isRecord(value)) throw new UserError(`${tensor} is not described by an object`)
   const { dtype, shape, data_offsets: offsets } = value
   const bytes = typeof dtype === 'string' && Object.hasOwn(BYTES, dtype) ? BYTES[dtype] : undefined
   if (typeof dtype !== 'string' || bytes === undefined) {
     throw new UserError(`${tensor} has an unknown dtype: ${show(dtype)}`)
   }
-  if (!isSizes(shape)) throw new UserError(`${tensor} has a shape that is no list of lengths: ${show(shape)}`)
+  if (!isSizes(shape)) throw new UserError(`${tensor} has a shape that is not a list of lengths: ${show(shape)}`)
   if (!isSizes(offsets) || offsets.length !== 2) {
     throw new UserError(`${tensor} has data_offsets that are no pair of positions: ${show(offsets)}`)
   }

@@ -26,7 +26,7 @@ export const divergence: References<'divergence' | 'divergenceGradient'> = {
         const p = Math.exp(logP)
         if (p !== 0) losses[r] += p * (logP - ((own[c] - largest) / temperature - logTotal))
       }
-      // A row without a teacher's answer, or of nothing but −∞, is no divergence at all.
+      // NaN for a row without a teacher's answer, or of nothing but −∞.
       if (Number.isNaN(logTotal) || Number.isNaN(logTeacherTotal)) losses[r] = NaN
       kept.set([largest, logTotal, largestTeacher, logTeacherTotal], r * 4)
     }

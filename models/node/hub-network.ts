@@ -372,7 +372,7 @@ let proxied = false
 
 /**
  * From the first request on, this process goes through the proxy that HTTPS_PROXY or HTTP_PROXY names, except to the
- * hosts of NO_PROXY and to this machine itself. Throws a UserError if that is no proxy.
+ * hosts of NO_PROXY and to this machine itself. Throws a UserError if that is not a proxy's address.
  */
 function useProxy(): void {
   // Older Nodes can't change their proxy while they run.

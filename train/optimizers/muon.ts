@@ -31,7 +31,7 @@ export interface MuonSettings extends CommonSettings {
 }
 
 export interface MuonOptions extends MuonSettings, WholeSettings {
-  /** Options of the AdamW that trains what is no matrix of a layer. */
+  /** Options of the AdamW that trains everything but the matrices of layers. */
   readonly others?: Omit<AdamWOptions, keyof WholeSettings>
 }
 

@@ -48,7 +48,7 @@ export function defineTask<Example, M extends Module, Inputs extends Named = Nam
     lessIsBetter: own.lessIsBetter,
     collate(examples, _size, random) {
       const rows = examples.length
-      if (rows === 0) throw new UserError(`the task ${own.name} makes no batch of no examples`)
+      if (rows === 0) throw new UserError(`the task ${own.name} cannot make a batch without examples`)
       const tensors = own.batch(
         examples.map(({ target }) => target),
         random,
@@ -65,7 +65,8 @@ export function defineTask<Example, M extends Module, Inputs extends Named = Nam
       if (!(loss instanceof Tensor)) throw new UserError(`the task ${own.name} gives no loss: forward returns { loss }`)
       const [rows] = ids.shape
       const missing = sums.find(name => !(name in found))
-      if (missing !== undefined) throw new UserError(`the task ${own.name} names a sum ${missing}, and computes none`)
+      if (missing !== undefined)
+        throw new UserError(`the task ${own.name} lists the sum ${missing}, which its forward does not return`)
       return { losses: weighted(loss, rows, own.name), outputs, sums: found }
     },
     summarise: (examples, means) => ({ ...means, ...own.summarise?.(examples) }),

@@ -145,13 +145,13 @@ describe('a task', () => {
     const evaluated = async (changes: Partial<OwnTask<Flower, Net>>): Promise<unknown> =>
       (await Trainer.over(new Net(), defineTask({ ...flowersTask, ...changes }), SETTINGS)).evaluate(held)
     await expect(evaluated({ sums: ['accuracy'] })).rejects.toThrow(
-      'the task species names a sum accuracy, and computes none',
+      'the task species lists the sum accuracy, which its forward does not return',
     )
     await expect(evaluated({ forward: (net, { x }) => ({ loss: net.forward(x) }), sums: [] })).rejects.toThrow(
       'the task species gives a loss [25, 3]: one for each of 25 examples',
     )
     const trainer = await Trainer.over(new Net(), defineTask(flowersTask), SETTINGS)
-    await expect(trainer.plan(1)).rejects.toThrow('makes no batch of no examples')
+    await expect(trainer.plan(1)).rejects.toThrow('cannot make a batch without examples')
     await trainer.prepare({ train, validation: held, test: [] }, () => true)
   })
 })

@@ -150,7 +150,7 @@ export async function* predictions(
     const other = others.find(one => csvHeader(one, several, pairs) !== header)
     if (other)
       throw new UserError(
-        `--csv: ${other.name} has other labels than ${first.name}, which need other columns: use --json`,
+        `--csv: ${other.name} and ${first.name} have different labels, and so different columns: use --json`,
       )
     yield header
   }

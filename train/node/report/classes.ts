@@ -22,7 +22,7 @@ export function classFailures(tested: Tested, results: ClassResults): Markup {
     texts,
     labels,
   } = tested
-  if (!confusion) return html`<p>Some outputs are not probabilities, so nothing can be said of them.</p>`
+  if (!confusion) return html`<p>Some outputs are not probabilities, so there is nothing to say about them.</p>`
   const truth = Array.from(results.truth)
   const predicted = predictClasses(results)
   const right = truth.map((label, row) => label === predicted[row])

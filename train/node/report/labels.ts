@@ -17,7 +17,8 @@ export function labelFailures(tested: Tested, results: LabelResults): Markup {
     thresholds,
     answered,
   } = tested
-  if (classes.length === 0) return html`<p>Some outputs are not probabilities, so nothing can be said of them.</p>`
+  if (classes.length === 0)
+    return html`<p>Some outputs are not probabilities, so there is nothing to say about them.</p>`
   const width = results.names.length
   const { given, predicted } = decisionsOf(results)
   const right = texts.map((_, row) =>

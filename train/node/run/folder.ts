@@ -320,7 +320,7 @@ export class Run {
     await this.write(METRICS, kept.map(line => `${line}\n`).join(''))
   }
 
-  /** The lines as they stand, so that those which stay keep their bytes; what follows the last break is no line. */
+  /** The lines unparsed, so that those that are kept keep their bytes; without an unfinished last one. */
   #lines(): string[] {
     try {
       return readFileSync(this.path(METRICS), 'utf8').split('\n').slice(0, -1)

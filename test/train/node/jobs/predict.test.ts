@@ -230,7 +230,7 @@ describe('answers', () => {
     })
     const odd = { ...fake({ labels: ['a', 'b'] }), name: 'odd' }
     await expect(written(['x'], 'csv', { classifiers: [fake(), odd] })).rejects.toThrow(
-      '--csv: odd has other labels than fake',
+      '--csv: odd and fake have different labels',
     )
   })
 

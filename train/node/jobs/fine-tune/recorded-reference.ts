@@ -47,8 +47,8 @@ export async function openRecorded(folder: string, { plan: { task, labels } }: P
 }
 
 /**
- * The title of a run that `--compare-with` names. Throws a UserError if it was tested on other rows than these. Of
- * labels for words it is not known before the test which of them the model sees.
+ * The title of a run that `--compare-with` names. Throws a UserError if it was tested on other rows than these. Which
+ * labels of words the model sees is only known after the test.
  */
 export async function checkRecorded(folder: string, data: Pick<Data, 'plan' | 'test'>): Promise<string> {
   const { task, labels } = data.plan

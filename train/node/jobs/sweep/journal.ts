@@ -43,7 +43,7 @@ async function locked(path: string, work: () => Promise<void>, staleMs: number):
 
 /**
  * Appends to the journal of a sweep's folder what it lacks. A line that a killed process left unfinished is written
- * again. Throws a UserError if the file is no journal.
+ * again. Throws a UserError if the file is not a journal.
  */
 export async function appendJournal(
   folder: string,

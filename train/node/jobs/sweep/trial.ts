@@ -95,7 +95,7 @@ async function makeBaselineTrial({ plan }: SweepRecord, record: TrialRecord, con
   }
 }
 
-/** An error in one line; one that is no mistake of the user's with its kind. */
+/** An error in one line; if the user did not cause it, with its kind. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return printableLine(String(error))
   const isExplained = error instanceof UserError || error instanceof NonFinite
