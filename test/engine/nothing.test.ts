@@ -10,6 +10,11 @@ import {
   grad,
   hostTensor,
   ones,
+  randomBernoulli,
+  randomCategorical,
+  randomNormal,
+  randomPermutation,
+  range,
   readAll,
   tensor,
   variable,
@@ -38,6 +43,20 @@ test('as text have a shape and no elements, read or not', () => {
   expect(String(x)).toBe('f32[1000000000, 0] []')
   expect(String(x.add(1).sum(1).slice([3], [3]))).toBe('f32[0] []')
   expect(String(variable({ shape: [0, 2], dtype: 'i32' }, 'w').tensor)).toBe('i32[0, 2] []')
+})
+
+test('are random numbers, permutations and ranges of no length; of no classes none is drawn', async () => {
+  const key = { seed: 1 }
+  const made = [randomNormal([0, 2], key), randomBernoulli(zeros([0]), key), randomPermutation(0, key), range(0)]
+  expect(made.map(({ dtype, shape }) => [dtype, shape])).toEqual([
+    ['f32', [0, 2]],
+    ['f32', [0]],
+    ['i32', [0]],
+    ['i32', [0]],
+  ])
+  expect((await readAll(made)).map(numbers => numbers.length)).toEqual([0, 0, 0, 0])
+  expect(randomCategorical(zeros([0, 3]), key).shape).toEqual([0])
+  expect(() => randomCategorical(zeros([2, 0]), key)).toThrow('f32[2, 0] has no elements along axes 1')
 })
 
 test('have no only element', async () => {
