@@ -1,4 +1,5 @@
 // Arguments and results of compiled functions: tensors in any nesting, beside other values.
+import { UserError } from './errors.ts'
 import { tensor } from './ops/source.ts'
 import { Tensor } from './tensor.ts'
 
@@ -51,6 +52,12 @@ export function mapLeaves<T>(tree: Given, change: (leaf: Leaf | Fixed, path: str
   const below = (key: string | number): string => (path === '' ? `${key}` : `${path}.${key}`)
   if (Array.isArray(tree)) return tree.map((part: Given, i) => mapLeaves(part, change, below(i)))
   if (isRecord(tree)) {
+    // A typed array is a record of its numbers, a Map one of nothing.
+    if (Symbol.iterator in tree)
+      throw new UserError(
+        `a compiled function takes and returns tensors, arrays and plain objects, not a ${tree.constructor.name}` +
+          (path && ` (at ${path})`),
+      )
     return Object.fromEntries(Object.entries(tree).map(([key, part]) => [key, mapLeaves(part, change, below(key))]))
   }
   return change(tree as Leaf | Fixed, path)

@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import * as engine from '../../engine/index.ts'
 import { defineOp } from '../../engine/op.ts'
+import { given } from '../../engine/tree.ts'
 
 /** As a program in JavaScript sees it: whatever is passed, the call compiles. */
 type Loose = {
@@ -113,6 +114,14 @@ describe('an operand that is neither a tensor nor a number is refused', () => {
 test('an op of its own kind is applied to as many inputs as it takes', () => {
   expect(twice([m])).toHaveLength(1)
   expect(() => twice([m, m])).toThrow('test.mistakes.twice: 2 inputs were given, but it takes 1')
+})
+
+test('arguments of compiled functions are no typed arrays or Maps, whose numbers would be arguments one by one', () => {
+  const pass = given as (args: unknown) => unknown
+  const message = 'takes and returns tensors, arrays and plain objects, not a '
+  expect(() => pass([m, { x: new Float32Array(2) }])).toThrow(`${message}Float32Array (at 1.x)`)
+  expect(() => pass([new Map([['x', m]])])).toThrow(`${message}Map (at 0)`)
+  expect(pass([m, { x: [m] }])).toEqual([m, { x: [m] }])
 })
 
 describe('a list that is none is refused', () => {
