@@ -65,6 +65,11 @@ export interface Traits {
   readonly name: string
   /** A software rasteriser on a CPU: no workgroup-memory gains, narrow subgroups. */
   readonly cpu: boolean
+  /**
+   * Compiling a kernel takes tenths of a second of processor time, and again in every process: SwiftShader, which keeps
+   * nothing on disk.
+   */
+  readonly compilesSlowly?: boolean
   /** Feature `shader-f16`. */
   readonly f16: boolean
   /** Subgroup width when the feature is there and the width is fixed (min = max); 0 otherwise. */
@@ -79,6 +84,16 @@ export interface Traits {
   /** Bytes of scratch memory that a kernel may use to save work. Left out: what any WebGPU device can bind. */
   readonly scratchBytes?: number
 }
+
+/**
+ * Multiply-adds that SwiftShader computes hundreds of times by a short kernel before it has taken longer than a longer
+ * one, which takes longer to compile.
+ */
+const LITTLE_WORK = 2 ** 16
+
+/** Whether the best kernel for so many multiply-adds is the shortest, since compiling takes longer than running it. */
+export const favorsShortKernels = ({ compilesSlowly = false }: Traits, multiplyAdds: number): boolean =>
+  compilesSlowly && multiplyAdds <= LITTLE_WORK
 
 /**
  * One buffer of a launch, by its role in the op: its n-th input, its n-th output, or a temporary of its own; or the

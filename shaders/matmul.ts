@@ -2,7 +2,7 @@
 // are in matmul/: register tiles, alone or shared in a subgroup (tile.ts), workgroup memory (workgroup.ts), subgroup
 // matrices (matrix.ts), dot products (dot.ts), a narrow side (narrow.ts); any of them may take K in slices, summed by
 // sum.ts.
-import { type Lowering, type Traits, spread, temporary } from './kernel.ts'
+import { type Lowering, type Traits, favorsShortKernels, spread, temporary } from './kernel.ts'
 import { type DotConfig, dot } from './matmul/dot.ts'
 import { type MatrixConfig, matrix } from './matmul/matrix.ts'
 import { type NarrowConfig, narrow } from './matmul/narrow.ts'
@@ -47,27 +47,33 @@ export function candidates(product: Product, traits: Traits): MatmulCandidate[] 
   // If both sides are long, a GPU gains nothing from the transpose.
   const long = !traits.cpu && Math.min(product.m, product.n) >= 128
   const all = rankedCandidates(product, traits).filter(({ candidate }) => !long || !candidate.transpose)
+  const best = Math.max(...all.map(r => r.score))
   return all
-    .filter(r => r.score >= all[0].score * 0.4)
+    .filter((r, i) => i === 0 || r.score >= best * 0.4)
     .slice(0, 12)
     .map(r => r.candidate)
 }
 
-/** Everything that an adapter could run, best guess first. */
+/**
+ * Everything that an adapter could run, best guess first: for little work on an adapter that compiles slowly, the
+ * shortest kernel.
+ */
 export function rankedCandidates(product: Product, traits: Traits): { candidate: MatmulCandidate; score: number }[] {
   const ways = product.bias || isOfImages(product) ? [false] : [false, true]
+  const favorsShort = favorsShortKernels(traits, multiplyAdds(product))
   const ranked = ways.flatMap(transpose => {
     const turned = transpose ? transposed(product) : product
     return configs(turned, traits)
       .filter(({ config }) => isLegal(config, traits))
-      .flatMap(({ config, rate }) =>
+      .flatMap(({ config, rate, shortest = false }) =>
         sliceCounts(config, turned, traits).map(slices => ({
           candidate: { config, slices, transpose },
           score: rate * score(config, turned, slices, traits) * (transpose ? 0.97 : 1),
+          isShort: favorsShort && shortest && slices === 1 && !transpose,
         })),
       )
   })
-  return ranked.sort((a, b) => b.score - a.score)
+  return ranked.sort((a, b) => Number(b.isShort) - Number(a.isShort) || b.score - a.score)
 }
 
 const configs = (product: Product, traits: Traits): Rated<MatmulConfig>[] =>
@@ -78,6 +84,9 @@ const configs = (product: Product, traits: Traits): Rated<MatmulConfig>[] =>
 /** Whether it reads patches or stores images (conv.ts), which not all kinds of kernels can. */
 const isOfImages = ({ segments, images }: Product): boolean =>
   images !== undefined || segments.some(({ a, b }) => a.patches !== undefined || b.patches !== undefined)
+
+const multiplyAdds = (product: Product): number =>
+  batchCount(product) * product.m * product.n * product.segments.reduce((sum, { k }) => sum + k, 0)
 
 /** Workgroups that keep an adapter busy. */
 function wantedWorkgroups(traits: Traits): number {
@@ -127,7 +136,7 @@ export function lower(product: Product, candidate: MatmulCandidate, traits: Trai
     label: `matmul ${kind.name(config)}${split ? ` / ${slices}` : turned.epilogue ? `, ${turned.epilogue.label}` : ''}`,
     ...useOf(layout, turned, size, slices, chunk, temporary(taken)),
     workgroups: spread(tileCount(turned, size, slices), traits.maxWorkgroups),
-    operations: 2 * count * turned.segments.reduce((sum, segment) => sum + segment.k, 0),
+    operations: 2 * multiplyAdds(turned),
   })
   if (!split) return { launches: [main] }
   return {

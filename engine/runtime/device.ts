@@ -216,6 +216,7 @@ export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promis
   const traits: Traits = {
     name: info.name,
     cpu: info.fallback || /llvmpipe|swiftshader/i.test(info.name),
+    compilesSlowly: /swiftshader/i.test(info.name),
     f16: gpu.features.has('shader-f16'),
     subgroupSize: gpu.features.has('subgroups') ? lanes : 0,
     subgroupMatrix: lanes > 0 ? subgroupMatrixOf(adapter, gpu, lanes) : undefined,

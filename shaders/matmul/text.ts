@@ -36,6 +36,8 @@ export const SLICING: Slicing = { shortest: 128, most: 64, times: [1] }
 export interface Rated<Config> {
   readonly config: Config
   readonly rate: number
+  /** Of the configs for the adapter, the one with the least code. */
+  readonly shortest?: boolean
 }
 
 interface Vec4s {

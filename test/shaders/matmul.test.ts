@@ -400,6 +400,31 @@ describe('matmul', () => {
     }
   })
 
+  test('an adapter that compiles slowly is given the shortest kernel for little work', () => {
+    const slow: Traits = { ...bench.traits, cpu: true, subgroupSize: 4, compilesSlowly: true }
+    const ofSizes = (m: number, k: number, n: number): Product =>
+      productIn({ a: matrix([m, k], 'f32', plain, 1), b: matrix([k, n], 'f32', plain, 2), out: 'f32', scale: 1 })
+    const lengthOf = (product: Product, { config }: MatmulCandidate): number =>
+      lower(product, { config, slices: 1, transpose: false }, slow).launches[0].wgsl.length
+    /** By how many characters the best guess is longer than the shortest of the kernels that share rows in a subgroup. */
+    const excessOf = (product: Product): number => {
+      const [first, ...others] = rankedCandidates(product, slow).map(({ candidate }) => candidate)
+      const shared = others.filter(({ config }) => config.kernel === 'tile' && config.subgroup > 0)
+      return lengthOf(product, first) - Math.min(...shared.map(other => lengthOf(product, other)))
+    }
+    for (const [m, k, n] of [
+      [16, 32, 64],
+      [5, 7, 3],
+      [1, 32, 2],
+    ] as const) {
+      const product = ofSizes(m, k, n)
+      expect(candidates(product, slow)[0]).toMatchObject({ slices: 1, transpose: false })
+      expect(excessOf(product)).toBeLessThanOrEqual(0)
+      expect(candidates(product, slow).length).toBeGreaterThan(1)
+    }
+    expect(excessOf(ofSizes(256, 64, 128))).toBeGreaterThan(0)
+  })
+
   test('a small output with a long K is cut in slices on a GPU', () => {
     const a = matrix([8, 4096], 'f32', { ...plain, transposed: true }, 1)
     const b = matrix([4096, 768], 'f32', plain, 2)

@@ -19,6 +19,7 @@ export const adapters: Readonly<Record<string, Traits>> = {
     ...common,
     name: 'SwiftShader',
     cpu: true,
+    compilesSlowly: true,
     f16: true,
     subgroupSize: 4,
     maxWorkgroupInvocations: 256,
