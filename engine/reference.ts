@@ -2,7 +2,7 @@
 import { UserError } from './errors.ts'
 import { type Node, type Value, reachable } from './graph.ts'
 import { showShape, sizeOf } from './shape.ts'
-import { broadcastView, contiguousView, isContiguous, readThrough } from './view.ts'
+import { broadcastView, contiguousView, readThrough } from './view.ts'
 import { payloadOf } from './payload.ts'
 import { inDType } from './references/dtype.ts'
 import { findReference } from './references/index.ts'
@@ -41,12 +41,6 @@ function evaluate(node: Node, known: ReadonlyMap<Node, Float64Array[]>): Float64
   }
   const specs = { inputs: node.inputs.map(({ node: from, index }) => from.outputs[index]), outputs }
   const inputs = node.inputs.map(value => resultOf(value, known))
-  if (op.kind === 'view') {
-    const view = op.view(contiguousView(specs.inputs[0]), attributes, outputs[0])
-    if (!view) throw new Error(`op ${op.name} gives no view of a contiguous input`)
-    const elements = inputs[0].subarray(view.offset, view.offset + sizeOf(view.shape))
-    return [isContiguous(view) ? elements : readThrough(inputs[0], view)]
-  }
   if (op.kind !== 'elementwise') return findReference(op)(inputs, specs, attributes)
   const [{ shape, dtype }] = outputs
   const result = new Float64Array(sizeOf(shape))

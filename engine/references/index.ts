@@ -1,8 +1,9 @@
-// The engine's ops in float64: what gradient checks and tests compare kernels with. One file for each of ops/ whose ops
-// have kernels or reduce; elementwise ops have their float64 value beside their WGSL, and that of a view is its strides.
-// Programs don't load this folder.
+// The engine's ops in float64: what gradient checks and tests compare kernels with. One file for each of ops/, but for
+// elementwise ops, which have their float64 value beside their WGSL. Programs don't load this folder.
 import { UserError } from '../errors.ts'
-import type { KernelOp, Reference, ReduceOp } from '../graph.ts'
+import type { KernelOp, Reference, ReduceOp, ViewOp } from '../graph.ts'
+import { sizeOf } from '../shape.ts'
+import { contiguousView, isContiguous, readThrough } from '../view.ts'
 import { adamw } from './adamw.ts'
 import { attention } from './attention.ts'
 import { concat } from './concat.ts'
@@ -20,6 +21,7 @@ import { scan } from './scan.ts'
 import { scatter } from './scatter.ts'
 import { softmax } from './softmax.ts'
 import { sort } from './sort.ts'
+import { views } from './views.ts'
 
 const references: ReadonlyMap<string, Reference> = new Map<string, Reference>(
   Object.entries({
@@ -40,12 +42,23 @@ const references: ReadonlyMap<string, Reference> = new Map<string, Reference>(
     ...scatter,
     ...softmax,
     ...sort,
+    ...views,
   }),
 )
 
-/** What computes an op's outputs in float64. Throws a UserError if nothing does. */
-export function findReference({ name, reference }: KernelOp | ReduceOp): Reference {
-  const found = reference ?? references.get(name)
-  if (!found) throw new UserError(`op ${name} has no reference: nothing computes it in float64`)
+/**
+ * What computes an op's outputs in float64; for a view of one's own, by its strides. Throws a UserError if nothing does.
+ */
+export function findReference(op: KernelOp | ReduceOp | ViewOp): Reference {
+  const found = references.get(op.name) ?? (op.kind === 'view' ? byStrides(op) : op.reference)
+  if (!found) throw new UserError(`op ${op.name} has no reference: nothing computes it in float64`)
   return found
 }
+
+const byStrides =
+  (op: ViewOp): Reference =>
+  ([x], { inputs: [spec], outputs: [out] }, attributes) => {
+    const view = op.view(contiguousView(spec), attributes, out)
+    if (!view) throw new Error(`op ${op.name} gives no view of a contiguous input`)
+    return [isContiguous(view) ? x.subarray(view.offset, view.offset + sizeOf(view.shape)) : readThrough(x, view)]
+  }
