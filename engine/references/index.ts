@@ -50,7 +50,8 @@ const references: ReadonlyMap<string, Reference> = new Map<string, Reference>(
  * What computes an op's outputs in float64; for a view of one's own, by its strides. Throws a UserError if nothing does.
  */
 export function findReference(op: KernelOp | ReduceOp | ViewOp): Reference {
-  const found = references.get(op.name) ?? (op.kind === 'view' ? byStrides(op) : op.reference)
+  if (op.kind === 'view') return references.get(op.name) ?? byStrides(op)
+  const found = op.reference ?? references.get(op.name)
   if (!found) throw new UserError(`op ${op.name} has no reference: nothing computes it in float64`)
   return found
 }
