@@ -1,4 +1,4 @@
-// Checks of options, for programs in JavaScript: there a misspelled one would be left out of account.
+// Checks of options, for programs in JavaScript, where a misspelled one would be ignored without a word.
 import { UserError } from './errors.ts'
 
 /** Throws a UserError on an option that is not `known`, and on what is not an object of options. */
@@ -14,6 +14,6 @@ export function needOneOf(op: string, name: string, value: string, ...choices: r
   if (!choices.includes(value)) throw new UserError(`${op}: ${name} is ${value}, not one of ${choices.join(', ')}`)
 }
 
-/** Without entries that are undefined, which would hide defaults. */
+/** A copy without the options that are undefined, which would replace defaults where it is spread over them. */
 export const defined = <O extends object>(options: O): O =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as O

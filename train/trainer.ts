@@ -81,8 +81,8 @@ const DEFAULTS = {
   padId: 0,
 } as const
 
-/** The least that these may be, which are whole numbers. */
-const COUNTS: Readonly<Partial<Record<keyof TrainerOptions, number>>> = {
+/** All settings by name: of those that are whole numbers the least that they may be. */
+const LEAST: Readonly<Record<keyof TrainerOptions, number | undefined>> = {
   batchSize: 1,
   batchTokens: 1,
   maxLength: 1,
@@ -94,23 +94,20 @@ const COUNTS: Readonly<Partial<Record<keyof TrainerOptions, number>>> = {
   evaluateEvery: 1,
   patience: 1,
   keepBest: 1,
+  lr: undefined,
+  schedule: undefined,
+  warmup: undefined,
+  weightDecay: undefined,
+  clip: undefined,
+  precision: undefined,
+  recompute: undefined,
+  padId: undefined,
+  checkpointEvery: undefined,
+  profile: undefined,
+  bestMetric: undefined,
+  optimizer: undefined,
 }
-
-const OTHERS: readonly (keyof TrainerOptions)[] = [
-  'lr',
-  'schedule',
-  'warmup',
-  'weightDecay',
-  'clip',
-  'precision',
-  'recompute',
-  'padId',
-  'checkpointEvery',
-  'profile',
-  'bestMetric',
-  'optimizer',
-]
-const NAMES = [...(Object.keys(COUNTS) as (keyof TrainerOptions)[]), ...OTHERS]
+const NAMES = Object.keys(LEAST) as (keyof TrainerOptions)[]
 
 /** The settings of a trainer among other options. */
 export function settingsAmong<O extends TrainerSettings>(options: O): TrainerSettings {
@@ -125,7 +122,7 @@ function checkSettings(settings: TrainerSettings): void {
   needOneOf('Trainer', 'schedule', schedule, ...SCHEDULES)
   needOneOf('Trainer', 'precision', precision, 'f32', 'f16', 'mixed')
   for (const [name, value] of Object.entries({ ...settings, batchSize, epochs })) {
-    const least = COUNTS[name as keyof TrainerOptions]
+    const least = LEAST[name as keyof TrainerOptions]
     const isOptional = value === undefined && name !== 'batchSize' && name !== 'epochs'
     if (least === undefined || isOptional || (Number.isInteger(value) && Number(value) >= least)) continue
     throw new UserError(`Trainer: ${name} is ${String(value)}, but an integer of at least ${least} was expected`)

@@ -138,6 +138,7 @@ export class Training<Target> {
     if (from) return
     if (this.#validation.length > 0) {
       const evaluation = await this.#trainer.evaluate(this.#validation, this.#events, 'validation before training')
+      // Throws now, not after the first epoch, if no figure has that name.
       this.#scoreOf(evaluation)
       await this.#events.onEvaluation?.(0, 0, evaluation, false)
     }

@@ -265,11 +265,7 @@ async function training(config: BertConfig): Promise<Loaded> {
       } = await steps.run([whole], losses.length, losses.length + 1, config.lr)
       losses.push((await told.data())[0])
     },
-    async answers() {
-      const answers: Record<string, Float32Array> = { losses: Float32Array.from(losses) }
-      for (const parameter of parameters) answers[trained(parameter.name)] = await parameter.read()
-      return answers
-    },
+    answers: () => trainedAnswers(losses, parameters),
     dispose() {
       for (const { variable } of optimizer.state()) variable.release()
       for (const parameter of model.parameters()) if (!parameter.trainable) parameter.variable?.release()
@@ -344,11 +340,7 @@ async function gpt(config: GptConfig): Promise<Loaded> {
       const shape = [config.batch, config.sequence]
       losses.push(await (await step(tensor(ids, shape), tensor(next, shape))).item())
     },
-    async answers() {
-      const answers: Record<string, Float32Array> = { losses: Float32Array.from(losses) }
-      for (const parameter of parameters) answers[trained(parameter.name)] = await parameter.read()
-      return answers
-    },
+    answers: () => trainedAnswers(losses, parameters),
     dispose() {
       for (const { variable } of optimizer.state()) variable.release()
     },
@@ -374,6 +366,13 @@ function modelConfig(
     'the compared model',
     'the compared model',
   )
+}
+
+/** The losses of a training so far, and its weights. */
+async function trainedAnswers(losses: readonly number[], parameters: readonly Parameter[]): Promise<Answers> {
+  const answers: Record<string, Float32Array> = { losses: Float32Array.from(losses) }
+  for (const parameter of parameters) answers[trained(parameter.name)] = await parameter.read()
+  return answers
 }
 
 /** Writes every parameter's weight, by name. */

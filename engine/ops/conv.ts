@@ -16,7 +16,17 @@ import { type Tensor, apply } from '../tensor.ts'
 import { stack } from './arrange.ts'
 import { floatOf } from './matmul.ts'
 import { filled, zeros } from './source.ts'
-import { type Channels, type Pair, type PairOption, asImages, asKernels, fromImages, pair, pairOf } from './windows.ts'
+import {
+  type Channels,
+  type Pair,
+  type PairOption,
+  type Windowed,
+  asImages,
+  asKernels,
+  fromImages,
+  pair,
+  pairOf,
+} from './windows.ts'
 
 type ConvAttributes = {
   /** Height and width of the output. */
@@ -219,17 +229,18 @@ export interface ConvTransposeOptions extends Omit<ConvOptions, 'padding'> {
  * don't fit.
  */
 export function conv2d(x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
-  return convolution('conv2d', x, weight, options)
+  return convolution({ name: 'conv2d', axes: 2 }, x, weight, options)
 }
 
-function convolution(op: string, given: Tensor, weights: Tensor, options: ConvOptions): Tensor {
+function convolution(windowed: Windowed, given: Tensor, weights: Tensor, options: ConvOptions): Tensor {
+  const { name: op } = windowed
   needOptions(op, options, 'bias', 'stride', 'padding', 'dilation', 'groups', 'channels')
   const { bias, channels = 'first', groups = 1 } = options
-  const stride = pairOf(op, 'stride', options.stride ?? 1, 1)
-  const dilation = pairOf(op, 'dilation', options.dilation ?? 1, 1)
+  const stride = pairOf(windowed, 'stride', options.stride ?? 1, 1)
+  const dilation = pairOf(windowed, 'dilation', options.dilation ?? 1, 1)
   const last = channels === 'last'
-  const x = asImages(op, given, channels)
-  const weight = asKernels(op, weights)
+  const x = asImages(windowed, given, channels)
+  const weight = asKernels(windowed, weights)
   const own = x.shape[last ? 3 : 1]
   const isDivided = Number.isInteger(groups) && groups >= 1 && weight.shape[0] % groups === 0
   if (!isDivided || weight.shape[1] * groups !== own) {
@@ -240,7 +251,7 @@ function convolution(op: string, given: Tensor, weights: Tensor, options: ConvOp
   const [, , ...inputs] = images.shape
   const [all, , ...kernel] = weight.shape
   const spans = kernel.map((n, axis) => (n - 1) * dilation[axis] + 1)
-  const both = paddingOf(op, options.padding, inputs, spans, stride)
+  const both = paddingOf(windowed, options.padding, inputs, spans, stride)
   const size = inputs.map((n, axis) => Math.floor((n + both[axis].sum - spans[axis]) / stride[axis]) + 1)
   if (kernel.includes(0)) throw new UserError(`${op}: the kernel of ${showSpec(weights)} has no pixels`)
   if (size.some(n => n < 1))
@@ -251,7 +262,7 @@ function convolution(op: string, given: Tensor, weights: Tensor, options: ConvOp
     isPlain && size.every((n, axis) => n === inputs[axis])
       ? pointwise(x, weight, last)
       : strided(images, weight, { size, stride, padding, dilation, groups, channelsLast: last && groups === 1 }, last)
-  return fromImages(op, withBias(op, y, bias, all, last), channels)
+  return fromImages(windowed, withBias(op, y, bias, all, last), channels)
 }
 
 /** A convolution in the layout that was asked for. */
@@ -278,7 +289,7 @@ function withBias(op: string, y: Tensor, bias: Tensor | undefined, all: number, 
 
 /** Of each axis: zeros before, and in all. */
 function paddingOf(
-  op: string,
+  windowed: Windowed,
   given: ConvOptions['padding'],
   inputs: readonly number[],
   spans: readonly number[],
@@ -290,7 +301,7 @@ function paddingOf(
       return { before: Math.floor(sum / 2), sum }
     })
   }
-  return pairOf(op, 'padding', given === 'valid' || given === undefined ? 0 : given, 0).map(n => ({
+  return pairOf(windowed, 'padding', given === 'valid' || given === undefined ? 0 : given, 0).map(n => ({
     before: n,
     sum: 2 * n,
   }))
@@ -303,19 +314,20 @@ function paddingOf(
  * don't fit.
  */
 export function convTranspose2d(x: Tensor, weight: Tensor, options: ConvTransposeOptions = {}): Tensor {
-  return transposed('convTranspose2d', x, weight, options)
+  return transposed({ name: 'convTranspose2d', axes: 2 }, x, weight, options)
 }
 
-function transposed(op: string, given: Tensor, weights: Tensor, options: ConvTransposeOptions): Tensor {
+function transposed(windowed: Windowed, given: Tensor, weights: Tensor, options: ConvTransposeOptions): Tensor {
+  const { name: op } = windowed
   needOptions(op, options, 'bias', 'stride', 'padding', 'outputPadding', 'dilation', 'groups', 'channels')
   const { bias, channels = 'first', groups = 1 } = options
-  const stride = pairOf(op, 'stride', options.stride ?? 1, 1)
-  const dilation = pairOf(op, 'dilation', options.dilation ?? 1, 1)
-  const padding = pairOf(op, 'padding', options.padding ?? 0, 0)
-  const extra = pairOf(op, 'outputPadding', options.outputPadding ?? 0, 0)
+  const stride = pairOf(windowed, 'stride', options.stride ?? 1, 1)
+  const dilation = pairOf(windowed, 'dilation', options.dilation ?? 1, 1)
+  const padding = pairOf(windowed, 'padding', options.padding ?? 0, 0)
+  const extra = pairOf(windowed, 'outputPadding', options.outputPadding ?? 0, 0)
   const last = channels === 'last'
-  const x = asImages(op, given, channels)
-  const weight = asKernels(op, weights)
+  const x = asImages(windowed, given, channels)
+  const weight = asKernels(windowed, weights)
   const own = x.shape[last ? 3 : 1]
   const isDivided = Number.isInteger(groups) && groups >= 1 && own % groups === 0
   if (weight.shape[0] !== own || !isDivided) {
@@ -332,7 +344,7 @@ function transposed(op: string, given: Tensor, weights: Tensor, options: ConvTra
   if (sizes.some(n => n < 1)) throw new UserError(`${op}: nothing is left of ${showSpec(given)} without the padding`)
   const attributes = { size: images.shape.slice(2), stride, padding, dilation, groups, channelsLast: last }
   const y = inputGradient(images, weight, attributes, pair(sizes))
-  return fromImages(op, withBias(op, last ? y.permute([0, 2, 3, 1]) : y, bias, outputs * groups, last), channels)
+  return fromImages(windowed, withBias(op, last ? y.permute([0, 2, 3, 1]) : y, bias, outputs * groups, last), channels)
 }
 
 /**
@@ -340,10 +352,10 @@ function transposed(op: string, given: Tensor, weights: Tensor, options: ConvTra
  * channels / groups, kernel]: [batch, O, length].
  */
 export function conv1d(x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
-  return convolution('conv1d', x, weight, options)
+  return convolution({ name: 'conv1d', axes: 1 }, x, weight, options)
 }
 
 /** The same of lines, as `conv1d`: weights [channels, O / groups, kernel]. */
 export function convTranspose1d(x: Tensor, weight: Tensor, options: ConvTransposeOptions = {}): Tensor {
-  return transposed('convTranspose1d', x, weight, options)
+  return transposed({ name: 'convTranspose1d', axes: 1 }, x, weight, options)
 }

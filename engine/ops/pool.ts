@@ -7,7 +7,7 @@ import { OnDemand } from '../on-demand.ts'
 import { needOptions } from '../options.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
-import { type Channels, type PairOption, asImages, fromImages, pair, pairOf } from './windows.ts'
+import { type Channels, type PairOption, type Windowed, asImages, fromImages, pair, pairOf } from './windows.ts'
 
 /** Images are [batch, channels, height, width], or [batch, height, width, channels] if channels come last. */
 type PoolAttributes = {
@@ -137,17 +137,18 @@ export interface AveragePoolOptions extends PoolOptions {
 
 /** What `pool` makes of images or lines, whose windows it gets as attributes. */
 function pooled(
-  op: string,
+  windowed: Windowed,
   given: Tensor,
   window: PairOption,
   { stride: apart, padding: around = 0, dilation: spread = 1, channels = 'first' }: MaxPoolOptions,
   pool: (x: Tensor, attributes: PoolAttributes) => Tensor,
 ): Tensor {
-  const x = asImages(op, given, channels)
-  const kernel = pairOf(op, 'the window', window, 1)
-  const stride = apart === undefined ? kernel : pairOf(op, 'stride', apart, 1)
-  const padding = pairOf(op, 'padding', around, 0)
-  const dilation = pairOf(op, 'dilation', spread, 1)
+  const { name: op } = windowed
+  const x = asImages(windowed, given, channels)
+  const kernel = pairOf(windowed, 'the window', window, 1)
+  const stride = apart === undefined ? kernel : pairOf(windowed, 'stride', apart, 1)
+  const padding = pairOf(windowed, 'padding', around, 0)
+  const dilation = pairOf(windowed, 'dilation', spread, 1)
   if (padding.some((n, axis) => 2 * n > kernel[axis])) {
     const shown = `${String(around)} is more than half of the window ${String(window)}`
     throw new UserError(`${op}: padding ${shown}`)
@@ -160,18 +161,18 @@ function pooled(
   })
   if (size.some(n => n < 1))
     throw new UserError(`${op}: the window ${String(window)} is larger than ${showSpec(given)}`)
-  return fromImages(op, pool(x, { channelsLast, from, size, kernel, stride, padding, dilation }), channels)
+  return fromImages(windowed, pool(x, { channelsLast, from, size, kernel, stride, padding, dilation }), channels)
 }
 
-function maxPool(op: string, x: Tensor, window: PairOption, options: MaxPoolOptions): Tensor {
-  needOptions(op, options, 'stride', 'padding', 'dilation', 'channels')
-  return pooled(op, x, window, options, (images, attributes) => apply('maxPool', [images], attributes))
+function maxPool(windowed: Windowed, x: Tensor, window: PairOption, options: MaxPoolOptions): Tensor {
+  needOptions(windowed.name, options, 'stride', 'padding', 'dilation', 'channels')
+  return pooled(windowed, x, window, options, (images, attributes) => apply('maxPool', [images], attributes))
 }
 
-function averagePool(op: string, x: Tensor, window: PairOption, options: AveragePoolOptions): Tensor {
-  needOptions(op, options, 'stride', 'padding', 'countIncludePad', 'channels')
+function averagePool(windowed: Windowed, x: Tensor, window: PairOption, options: AveragePoolOptions): Tensor {
+  needOptions(windowed.name, options, 'stride', 'padding', 'countIncludePad', 'channels')
   const { countIncludePad: countsPadding = true, ...others } = options
-  return pooled(op, x, window, others, (images, attributes) =>
+  return pooled(windowed, x, window, others, (images, attributes) =>
     apply('averagePool', [images], { ...attributes, countsPadding }),
   )
 }
@@ -181,20 +182,20 @@ function averagePool(op: string, x: Tensor, window: PairOption, options: Average
  * has the gradient, and NaN is the largest, as in PyTorch. Throws a UserError on other shapes, dtypes and options.
  */
 export function maxPool2d(x: Tensor, window: PairOption, options: MaxPoolOptions = {}): Tensor {
-  return maxPool('maxPool2d', x, window, options)
+  return maxPool({ name: 'maxPool2d', axes: 2 }, x, window, options)
 }
 
 /** The mean of each window of images [batch, channels, height, width]. Throws as `maxPool2d`. */
 export function avgPool2d(x: Tensor, window: PairOption, options: AveragePoolOptions = {}): Tensor {
-  return averagePool('avgPool2d', x, window, options)
+  return averagePool({ name: 'avgPool2d', axes: 2 }, x, window, options)
 }
 
 /** `maxPool2d` of lines [batch, channels, length], or [batch, length, channels] if channels come last. */
 export function maxPool1d(x: Tensor, window: number, options: MaxPoolOptions = {}): Tensor {
-  return maxPool('maxPool1d', x, window, options)
+  return maxPool({ name: 'maxPool1d', axes: 1 }, x, window, options)
 }
 
 /** `avgPool2d` of lines, as `maxPool1d`. */
 export function avgPool1d(x: Tensor, window: number, options: AveragePoolOptions = {}): Tensor {
-  return averagePool('avgPool1d', x, window, options)
+  return averagePool({ name: 'avgPool1d', axes: 1 }, x, window, options)
 }

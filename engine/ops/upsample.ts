@@ -32,7 +32,7 @@ export function upsample(x: Tensor, options: UpsampleOptions = {}): Tensor {
   const { mode = 'nearest', alignCorners = false, channels = 'first' } = options
   const last = channels === 'last'
   needOneOf('upsample', 'mode', mode, 'nearest', 'bilinear')
-  asImages('upsample', x, channels)
+  asImages({ name: 'upsample', axes: 2 }, x, channels)
   const axes = last ? [1, 2] : [2, 3]
   const sizes = resizedOf(
     axes.map(axis => x.shape[axis]),

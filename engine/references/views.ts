@@ -41,8 +41,8 @@ export const views: References<'reshape' | 'permute' | 'slice' | 'broadcast' | '
   ],
   diagonal: ([x], { inputs: [spec], outputs: [out] }, { a, b }) => [
     pick(x, spec, out, at => {
-      const others = at.slice(0, -1)
-      return spec.shape.map((_, axis) => (axis === a || axis === b ? at[at.length - 1] : Number(others.shift())))
+      let next = 0
+      return spec.shape.map((_, axis) => (axis === a || axis === b ? at[at.length - 1] : at[next++]))
     }),
   ],
 }

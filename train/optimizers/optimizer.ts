@@ -120,8 +120,8 @@ type Complete<Settings> = Settings & Required<Pick<CommonSettings, 'lr' | 'weigh
 
 const rateOf = (lr: number | Rate): Rate => (typeof lr === 'number' ? () => lr : lr)
 
-/** What settings of these names may be; a rate may also be a function. */
-const LIMITS: Readonly<Record<string, readonly [least: number, below: number]>> = {
+/** What settings of these names may be, if they are numbers; a rate may also be a function. */
+const LIMITS: Readonly<Partial<Record<string, readonly [least: number, below: number]>>> = {
   lr: [0, Infinity],
   weightDecay: [0, Infinity],
   momentum: [0, Infinity],
@@ -135,11 +135,12 @@ const LIMITS: Readonly<Record<string, readonly [least: number, below: number]>> 
 function needSettings<S extends object>(name: string, given: S, known: readonly string[]): void {
   needOptions(name, given, ...(known as readonly (keyof S & string)[]))
   for (const [setting, value] of Object.entries(defined(given))) {
-    const [least, below] = LIMITS[setting] ?? [-Infinity, NaN]
-    if (Number.isNaN(below) || typeof value === 'function') continue
+    const limits = LIMITS[setting]
+    if (!limits || (setting === 'lr' && typeof value === 'function')) continue
+    const [least, below] = limits
     if (!(typeof value === 'number' && value >= least && value < below)) {
-      const limits = `at least ${least}${below < Infinity ? ` and below ${below}` : ''}`
-      throw new UserError(`${name}: ${setting} is ${String(value)}, but a number of ${limits} was expected`)
+      const expected = `a number of at least ${least}${below < Infinity ? ` and below ${below}` : ''}`
+      throw new UserError(`${name}: ${setting} is ${String(value)}, but ${expected} was expected`)
     }
   }
 }
