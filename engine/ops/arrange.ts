@@ -104,7 +104,7 @@ defineMethods({
   repeatInterleave(count, axis) {
     if (axis === undefined) return this.reshape([this.size]).repeatInterleave(count, 0)
     const [at] = normalizeAxes('repeatInterleave', [axis], this.rank)
-    if (!isCount(count)) throw new UserError(`repeatInterleave: ${count} is not 0 or a positive integer`)
+    if (!isCount(count)) throw new UserError(`repeatInterleave: ${count} is neither 0 nor a positive integer`)
     const n = this.shape[at]
     return this.expandDims(at + 1)
       .broadcastTo(this.shape.toSpliced(at + 1, 0, count))

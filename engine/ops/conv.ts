@@ -10,7 +10,7 @@ import type { FloatType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
-import { needOptions } from '../options.ts'
+import { needOneOf, needOptions } from '../options.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 import { stack } from './arrange.ts'
@@ -295,6 +295,7 @@ function paddingOf(
   spans: readonly number[],
   stride: Pair,
 ): { before: number; sum: number }[] {
+  if (typeof given === 'string') needOneOf(windowed.name, 'padding', given, 'same', 'valid')
   if (given === 'same') {
     return inputs.map((n, axis) => {
       const sum = Math.max(0, (Math.ceil(n / stride[axis]) - 1) * stride[axis] + spans[axis] - n)

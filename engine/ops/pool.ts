@@ -7,7 +7,16 @@ import { OnDemand } from '../on-demand.ts'
 import { needOptions } from '../options.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
-import { type Channels, type PairOption, type Windowed, asImages, fromImages, pair, pairOf } from './windows.ts'
+import {
+  type Channels,
+  type PairOption,
+  type Windowed,
+  asImages,
+  fromImages,
+  pair,
+  pairOf,
+  showPair,
+} from './windows.ts'
 
 /** Images are [batch, channels, height, width], or [batch, height, width, channels] if channels come last. */
 type PoolAttributes = {
@@ -150,7 +159,7 @@ function pooled(
   const padding = pairOf(windowed, 'padding', around, 0)
   const dilation = pairOf(windowed, 'dilation', spread, 1)
   if (padding.some((n, axis) => 2 * n > kernel[axis])) {
-    const shown = `${String(around)} is more than half of the window ${String(window)}`
+    const shown = `${showPair(around)} is more than half of the window ${showPair(window)}`
     throw new UserError(`${op}: padding ${shown}`)
   }
   const channelsLast = channels === 'last'
@@ -160,7 +169,7 @@ function pooled(
     return Math.floor((n + 2 * padding[axis] - span) / stride[axis]) + 1
   })
   if (size.some(n => n < 1))
-    throw new UserError(`${op}: the window ${String(window)} is larger than ${showSpec(given)}`)
+    throw new UserError(`${op}: the window ${showPair(window)} is larger than ${showSpec(given)}`)
   return fromImages(windowed, pool(x, { channelsLast, from, size, kernel, stride, padding, dilation }), channels)
 }
 

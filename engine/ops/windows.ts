@@ -3,7 +3,7 @@
 import { isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { needOneOf } from '../options.ts'
-import { showSpec } from '../shape.ts'
+import { showShape, showSpec } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 
 export type Pair = readonly [vertical: number, horizontal: number]
@@ -17,6 +17,9 @@ export interface Windowed {
   readonly axes: 1 | 2
 }
 
+/** As it was given: `2`, or `[2, 3]`. */
+export const showPair = (given: PairOption): string => (typeof given === 'number' ? `${given}` : showShape(given))
+
 /**
  * An option's number for each axis of images. Throws a UserError unless it is one integer of at least `least`, or as many
  * as there are axes. `least` is also what stands for nothing along the height of lines: a stride of 1, a padding of 0.
@@ -25,8 +28,9 @@ export function pairOf({ name: op, axes }: Windowed, name: string, given: PairOp
   const list = typeof given === 'number' ? [given, given].slice(0, axes) : given
   const fits = Array.isArray(list) && list.length === axes && list.every(n => Number.isInteger(n) && n >= least)
   if (!fits) {
-    const expected = axes === 1 ? 'an integer' : 'an integer or two'
-    throw new UserError(`${op}: ${name} is ${String(given)}, but ${expected} of at least ${least} was expected`)
+    const expected =
+      axes === 1 ? `an integer of at least ${least} was` : `one or two integers of at least ${least} were`
+    throw new UserError(`${op}: ${name} is ${showPair(given)}, but ${expected} expected`)
   }
   return axes === 1 ? [least, list[0]] : pair(list)
 }

@@ -76,8 +76,8 @@ describe('a misspelled option is refused, with those that there are', () => {
 
 describe('an option of another kind is refused', () => {
   refuses([
-    ['conv2d: padding is SAME, but an integer or two', () => js.conv2d(images, kernels, { padding: 'SAME' })],
-    ['conv1d: padding is SAME, but an integer of', () => js.conv1d(lines, taps, { padding: 'SAME' })],
+    ['conv2d: padding is SAME, not one of same, valid', () => js.conv2d(images, kernels, { padding: 'SAME' })],
+    ['conv1d: padding is SAME, not one of same, valid', () => js.conv1d(lines, taps, { padding: 'SAME' })],
     ['conv2d: channels is Last, not one of first, last', () => js.conv2d(images, kernels, { channels: 'Last' })],
     ['upsample: mode is bicubic, not one of', () => js.upsample(images, { scale: 2, mode: 'bicubic' })],
     ['gelu: approximate is Tanh, not one of none, tanh', () => m.gelu('Tanh')],

@@ -2,7 +2,6 @@
 import fc from 'fast-check'
 import { readAll } from '../../engine/evaluate.ts'
 import { type GradientCheck, type GradientCheckReport, type Net, planGradientCheck } from '../../engine/gradcheck.ts'
-import { type Node } from '../../engine/graph.ts'
 import { currentDevice } from '../../engine/runtime/device.ts'
 import type { Tensor, TensorData } from '../../engine/tensor.ts'
 import { type Traits, isFloat } from '../../shaders/kernel.ts'
@@ -149,18 +148,4 @@ export async function holds(
     seed: SEED,
     endOnFailure: process.env.GRADCHECK_SHRINK === '0',
   })
-}
-
-/** Names of the ops under `tensors`. */
-export function opsUnder(tensors: readonly Tensor[]): Set<string> {
-  const seen = new Set<Node>()
-  const names = new Set<string>()
-  const stack = tensors.map(t => t.value.node)
-  for (let node = stack.pop(); node; node = stack.pop()) {
-    if (seen.has(node)) continue
-    seen.add(node)
-    names.add(node.op.name)
-    stack.push(...node.inputs.map(value => value.node))
-  }
-  return names
 }

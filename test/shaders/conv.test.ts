@@ -130,7 +130,7 @@ test.each<[string, () => unknown]>([
   ['conv2d: weights f32[3, 2, 3, 3] in 2 groups do not fit', () => conv2d(x, zeros([3, 2, 3, 3]), { groups: 2 })],
   ['conv2d: the kernel of f32[3, 4, 6, 1] is larger than f32[2, 4, 5, 5]', () => conv2d(x, zeros([3, 4, 6, 1]))],
   [
-    'conv2d: stride is 0,1, but an integer or two of at least 1 was expected',
+    'conv2d: stride is [0, 1], but one or two integers of at least 1 were expected',
     () => conv2d(x, zeros([3, 4, 1, 1]), { stride: [0, 1] }),
   ],
   ['conv2d: the bias is f32[4], but [3] was expected', () => conv2d(x, zeros([3, 4, 1, 1]), { bias: zeros([4]) })],
@@ -139,7 +139,7 @@ test.each<[string, () => unknown]>([
     () => conv2d(zeros([1, 1, 2, 2], 'i32'), zeros([1, 1, 1, 1])),
   ],
   [
-    'conv1d: stride is 2,3, but an integer of at least 1 was expected',
+    'conv1d: stride is [2, 3], but an integer of at least 1 was expected',
     () => conv1d(zeros([2, 4, 5]), zeros([3, 4, 1]), { stride: [2, 3] }),
   ],
   [
