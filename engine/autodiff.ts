@@ -5,8 +5,8 @@ import { UserError } from './errors.ts'
 import { type Node, type Value, specOf } from './graph.ts'
 import { ones, zeros } from './ops/source.ts'
 import { recomputed } from './recompute.ts'
-import { needArray, sameShape, showSpec } from './shape.ts'
-import { Tensor } from './tensor.ts'
+import { sameShape, showSpec } from './shape.ts'
+import { Tensor, needTensorList, needTensors } from './tensor.ts'
 
 const isReal = (value: Value): boolean => isFloat(specOf(value).dtype)
 
@@ -55,7 +55,8 @@ export function grad(
   upstream?: Tensor,
   recompute: readonly Tensor[] = [],
 ): Tensor[] {
-  needArray('grad', wrt, 'tensors')
+  needTensors('grad', { loss })
+  needTensorList('grad', wrt)
   const expected = 'one element was expected: sum it, or pass its upstream gradient'
   if (!upstream && loss.size !== 1) throw new UserError(`grad: the loss is ${showSpec(loss)}, but ${expected}`)
   if (upstream && !sameShape(upstream.shape, loss.shape)) {

@@ -12,6 +12,7 @@ import { UserError } from './errors.ts'
 import { exactJson } from './exact.ts'
 import { type Value, specOf } from './graph.ts'
 import { makeSource } from './ops/source.ts'
+import { needFunction, needOptions } from './options.ts'
 import { type Payload, payloadOf } from './payload.ts'
 import { type Device, currentDevice } from './runtime/device.ts'
 import type { KernelTime } from './runtime/profiler.ts'
@@ -19,7 +20,7 @@ import { Recent } from './recent.ts'
 import { MOST_TRACES, Retraces, nameOf } from './retraces.ts'
 import { isEmpty, sizeOf } from './shape.ts'
 import type { Storage } from './storage.ts'
-import { Tensor, type TensorData, nothing, setEvaluator } from './tensor.ts'
+import { Tensor, type TensorData, needTensorList, nothing, setEvaluator } from './tensor.ts'
 import { Fixed, type Given, type PassedAll, type Tree, given, mapLeaves, mapTensors, tensorsIn } from './tree.ts'
 
 const payloadIfSource = ({ node }: Value): Payload | undefined =>
@@ -27,6 +28,7 @@ const payloadIfSource = ({ node }: Value): Payload | undefined =>
 
 /** Copies several tensors to the host, computed in one run. Throws a UserError inside a compiled function. */
 export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
+  needTensorList('readAll', tensors)
   const values = tensors.map(t => t.value)
   const made = values.filter(({ node }) => node.op.kind !== 'source')
   const results = made.length > 0 ? await evaluate(await currentDevice(), made) : []
@@ -204,8 +206,11 @@ export interface CompileOptions {
  */
 export function compile<Arguments extends readonly Tree[], Result extends Tree>(
   fn: (...args: Arguments) => Result,
-  { traces: mostTraces = MOST_TRACES }: CompileOptions = {},
+  options: CompileOptions = {},
 ): Compiled<Arguments, Result> {
+  needFunction('compile', { fn })
+  needOptions('compile', options, 'traces')
+  const { traces: mostTraces = MOST_TRACES } = options
   const tracesOf = new WeakMap<Device, Recent<Promise<Trace>>>()
   const retraces = new Retraces(fn, mostTraces)
   const noticed = new Set<string>()

@@ -3,7 +3,7 @@ import { UserError } from './errors.ts'
 import { needOneOf, needOptions } from './options.ts'
 import { crossEntropy } from './ops/cross-entropy.ts'
 import { sameShape, showShape, showSpec } from './shape.ts'
-import { type Tensor, apply, scalar } from './tensor.ts'
+import { type Tensor, apply, needTensors, scalar } from './tensor.ts'
 import { tensor } from './ops/source.ts'
 
 /** What is made of the losses of all elements: their mean, their sum, or nothing. */
@@ -21,8 +21,9 @@ function reduced(name: string, losses: Tensor, reduction: Reduction = 'mean'): T
   return reduction === 'none' ? losses : reduction === 'sum' ? losses.sum() : losses.mean()
 }
 
-/** Throws a UserError unless two operands have the same shape: broadcasting here is nearly always a mistake. */
+/** Throws a UserError unless two tensors have the same shape: broadcasting here is nearly always a mistake. */
 function needSameShape(name: string, predictions: Tensor, targets: Tensor): void {
+  needTensors(name, { predictions, targets })
   if (!sameShape(predictions.shape, targets.shape))
     throw new UserError(`${name}: ${showSpec(predictions)} and ${showSpec(targets)} differ in shape`)
 }
@@ -166,6 +167,7 @@ export function crossEntropyLoss(
   needOptions('crossEntropyLoss', options, 'classWeights', 'labelSmoothing', 'ignoreIndex', 'reduction')
   const { reduction = 'mean' } = options
   needOneOf('crossEntropyLoss', 'reduction', reduction, ...REDUCTIONS)
+  needTensors('crossEntropyLoss', { logits, labels })
   const classes = logits.shape.at(-1)
   if (classes === undefined) throw new UserError('crossEntropyLoss: logits have no axis of classes')
   const rows = logits.shape.slice(0, -1)

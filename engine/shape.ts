@@ -1,6 +1,7 @@
 // Arithmetic on shapes; no tensors here.
 import { type Spec, sizeOf } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
+import { needAll } from './options.ts'
 
 export { sizeOf }
 
@@ -28,6 +29,10 @@ export function showSpec(spec: Spec): string {
 export function needArray(op: string, list: readonly unknown[], of = 'numbers'): void {
   if (!Array.isArray(list)) throw new UserError(`${op}: an array of ${of} was expected, not ${String(list)}`)
 }
+
+/** Throws a UserError unless a spec has a shape. */
+export const needShape = (op: string, spec: Spec | null | undefined): void =>
+  needAll(op, 'an array', Array.isArray, { shape: spec?.shape })
 
 /** NumPy's broadcasting rule. Throws a UserError naming `op`. */
 export function broadcastShapes(op: string, shapes: readonly Shape[]): number[] {

@@ -5,9 +5,9 @@ import { UserError } from './errors.ts'
 import { findOp, makeNode, specOf } from './graph.ts'
 import type { Attributes, NoAttributes, Op, OpAttributes, OpName, PlainOpName, Value } from './graph.ts'
 import { dataOf, needRepresentable } from './numbers.ts'
-import { needOneOf } from './options.ts'
+import { needAll, needOneOf } from './options.ts'
 import { sourceNode } from './payload.ts'
-import { completeShape, isEmpty, normalizeAxes, showShape, showSpec, sizeOf } from './shape.ts'
+import { completeShape, isEmpty, needArray, normalizeAxes, showShape, showSpec, sizeOf } from './shape.ts'
 import { SHOWN_WHOLE, showTensor } from './show.ts'
 
 /** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
@@ -368,7 +368,7 @@ export class Tensor {
    */
   slice(start: readonly number[], end: readonly number[] = [], step?: readonly number[]): Tensor {
     for (const list of [start, end, step ?? []]) {
-      if (!(list.length <= this.rank))
+      if (!(Array.isArray(list) && list.length <= this.rank))
         throw new UserError(`slice: ${showShape(list)} is not an array of at most ${this.rank} numbers`)
     }
     const entry = (of: readonly number[], i: number, n: number, none: number): number => {
@@ -468,6 +468,16 @@ export class Tensor {
 /** A number as a scalar tensor of `dtype`. Throws a UserError if the dtype can't represent it. */
 export function scalar(number: number, dtype: DType = 'f32'): Tensor {
   return lift('scalar', number, dtype)
+}
+
+/** Throws a UserError unless all of these arguments are tensors. */
+export const needTensors = (op: string, given: Readonly<Record<string, unknown>>): void =>
+  needAll(op, 'a tensor', argument => argument instanceof Tensor, given)
+
+/** Throws a UserError unless a list has tensors only. */
+export function needTensorList(op: string, list: readonly unknown[]): void {
+  needArray(op, list, 'tensors')
+  list.forEach((t, i) => needTensors(op, { [`element ${i}`]: t }))
 }
 
 /** An operand as a tensor: a number becomes a scalar of `dtype`. Throws a UserError, named after the op, if it can't. */

@@ -1,6 +1,7 @@
 // Arguments and results of compiled functions: tensors in any nesting, beside other values.
 import { UserError } from './errors.ts'
 import { tensor } from './ops/source.ts'
+import { needAll } from './options.ts'
 import { Tensor } from './tensor.ts'
 
 /** What a compiled function takes and returns: tensors in any nesting. Other values are fixed when it is traced. */
@@ -21,6 +22,7 @@ export class Fixed<N extends number = number> {
  * Without it a number becomes a tensor f32 [], and all numbers share one plan.
  */
 export function fixed<N extends number>(number: N): Fixed<N> {
+  needAll('fixed', 'a number', argument => typeof argument === 'number', { number })
   return new Fixed(number)
 }
 

@@ -6,7 +6,7 @@ import { UserError } from './errors.ts'
 import { recordAssignment, recordedValue } from './evaluate.ts'
 import { makeSource } from './ops/source.ts'
 import { type Device, currentDevice } from './runtime/device.ts'
-import { sameShape, showSpec, sizeOf } from './shape.ts'
+import { needShape, sameShape, showSpec, sizeOf } from './shape.ts'
 import { Storage } from './storage.ts'
 import { Tensor, type TensorData } from './tensor.ts'
 
@@ -25,6 +25,7 @@ export class Variable {
 
   /** Zeros, apart from `contents`, which is called when its memory is first needed. */
   constructor(spec: Spec, name: string, contents?: () => Iterable<Content>) {
+    needShape('variable', spec)
     this.name = name
     this.shape = spec.shape
     this.dtype = spec.dtype

@@ -1,7 +1,7 @@
 // Parts, repetitions and reorderings of tensors, composed of views and concat: nothing here has a kernel.
 import { UserError } from '../errors.ts'
 import { needArray, normalizeAxes, showShape, showSpec } from '../shape.ts'
-import { type Axes, type Tensor, defineMethods } from '../tensor.ts'
+import { type Axes, type Tensor, defineMethods, needTensorList } from '../tensor.ts'
 import { concat } from './concat.ts'
 
 const isCount = (n: number, least = 0): boolean => Number.isInteger(n) && n >= least
@@ -12,7 +12,7 @@ const listOf = (axes: Axes): readonly number[] => (typeof axes === 'number' ? [a
  * shapes or dtypes that differ, and without tensors.
  */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
-  needArray('stack', tensors, 'tensors')
+  needTensorList('stack', tensors)
   const [first] = tensors
   if (!first) throw new UserError('stack: no tensors to join')
   const [at] = normalizeAxes('stack', [axis], first.rank + 1)
@@ -66,6 +66,7 @@ defineMethods({
       typeof lengths === 'number'
         ? Array.from({ length: Math.max(Math.ceil(n / lengths), 1) }, (_, i) => Math.min(lengths, n - i * lengths))
         : lengths
+    needArray('split', list)
     const sum = list.reduce((a, b) => a + b, 0)
     if (sum !== n)
       throw new UserError(`split: parts of ${list.join(', ')} do not fill axis ${axis} of ${showSpec(this)}`)
@@ -81,6 +82,7 @@ defineMethods({
   roll(shifts, axes) {
     if (axes === undefined) return this.reshape([this.size]).roll(shifts, 0).reshape(this.shape)
     const by = listOf(shifts)
+    needArray('roll', by)
     const along = normalizeAxes('roll', listOf(axes), this.rank)
     if (by.length !== along.length || !by.every(Number.isInteger))
       throw new UserError(`roll: shifts ${by.join(', ')} are not one integer for each of axes ${along.join(', ')}`)
@@ -97,6 +99,7 @@ defineMethods({
       .reshape(shape.map((n, i) => n * times[i]))
   },
   repeat(repeats) {
+    needArray('repeat', repeats)
     if (repeats.length < this.rank)
       throw new UserError(`repeat: ${showShape(repeats)} has fewer entries than ${showSpec(this)} has axes`)
     return this.tile(repeats)

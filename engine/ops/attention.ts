@@ -11,7 +11,7 @@ import { type LoweringContext, defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
 import { needOptions } from '../options.ts'
 import { sameShape, showShape, showSpec } from '../shape.ts'
-import { type Tensor, apply, applyAll } from '../tensor.ts'
+import { type Tensor, apply, applyAll, needTensors } from '../tensor.ts'
 import { secondGradients } from './attention-second.ts'
 import { sumTo } from './reduce.ts'
 import { needSpec } from './rows.ts'
@@ -62,6 +62,7 @@ export type AttentionAttributes = {
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   needOptions('attention', options, 'mask', 'causal', 'bias', 'scale', 'dropout')
+  needTensors('attention', { q, k, v })
   const { mask, causal = false, bias, scale, dropout } = options
   const rate = dropout ? dropout.rate : 0
   if (!(rate >= 0 && rate < 1)) throw new UserError(`attention: dropout rate ${rate} is not in [0, 1)`)

@@ -5,9 +5,9 @@ import { type Launch, type Spec, type View, input } from '../../shaders/kernel.t
 import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { isEmpty, needArray, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
+import { isEmpty, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
 import { contiguousView, sliceView } from '../view.ts'
-import { type Tensor, apply } from '../tensor.ts'
+import { type Tensor, apply, needTensorList } from '../tensor.ts'
 import { full } from './source.ts'
 
 declare module '../graph.ts' {
@@ -89,7 +89,7 @@ defineOp({
   rounding: 'none',
   infer: ([x], { before, after }) => {
     const isPadding = (lengths: readonly number[]): boolean =>
-      lengths.length === x.shape.length && lengths.every(n => Number.isInteger(n) && n >= 0)
+      Array.isArray(lengths) && lengths.length === x.shape.length && lengths.every(n => Number.isInteger(n) && n >= 0)
     const shown = `${showShape(before)} before and ${showShape(after)} after`
     if (!isPadding(before) || !isPadding(after)) throw new UserError(`pad: ${shown} do not fit ${showSpec(x)}`)
     return [{ shape: x.shape.map((n, i) => before[i] + n + after[i]), dtype: x.dtype }]
@@ -111,7 +111,7 @@ defineOp({
 
 /** Concatenates tensors along `axis`, which may be negative. Throws a UserError on shapes or dtypes that don't fit. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
-  needArray('concat', tensors, 'tensors')
+  needTensorList('concat', tensors)
   const [first] = tensors
   if (!first) throw new UserError('concat: no tensors to join')
   const at = axis < 0 ? axis + first.rank : axis

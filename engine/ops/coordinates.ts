@@ -5,7 +5,7 @@ import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { normalizeAxes, showSpec, sizeOf } from '../shape.ts'
-import { type Tensor, apply, defineMethods, scalar } from '../tensor.ts'
+import { type Tensor, apply, defineMethods, needTensors, scalar } from '../tensor.ts'
 import { ones } from './source.ts'
 
 declare module '../graph.ts' {
@@ -100,6 +100,7 @@ export function linspace(start: number, end: number, count: number): Tensor {
  * class.
  */
 export function oneHot(ids: Tensor, classes: number, dtype: DType = 'f32'): Tensor {
+  needTensors('oneHot', { ids })
   if (ids.dtype !== 'i32' && ids.dtype !== 'u32') throw new UserError(`oneHot: ids are ${showSpec(ids)}, not integers`)
   const own = coordinates([...ids.shape, classes], -1)
   return ids

@@ -2,8 +2,9 @@
 // the elements are integers, by a broadcast product), the cheapest pair first. Axes are moved by strides alone.
 import { isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
+import { needAll } from '../options.ts'
 import { showSpec } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
+import { type Tensor, needTensorList } from '../tensor.ts'
 import { matmul } from './matmul.ts'
 
 /** A tensor with a label for each axis, all different. */
@@ -20,6 +21,8 @@ interface Labelled {
  * shapes that don't fit it.
  */
 export function einsum(equation: string, ...tensors: readonly Tensor[]): Tensor {
+  needAll('einsum', 'a string', argument => typeof argument === 'string', { equation })
+  needTensorList('einsum', tensors)
   const { inputs, output } = parse(equation, tensors)
   const lengths = lengthsOf(equation, inputs)
   let operands = inputs.map(operand => diagonal(withoutOnes(operand, lengths)))

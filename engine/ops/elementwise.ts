@@ -6,7 +6,7 @@ import { type DType, isFloat } from '../../shaders/kernel.ts'
 import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type GradientContext, type PlainOpName, defineOp, specOf } from '../graph.ts'
-import { HALF_OVERFLOW } from '../numbers.ts'
+import { HALF_OVERFLOW, needRepresentable } from '../numbers.ts'
 import { OnDemand } from '../on-demand.ts'
 import { broadcastShapes, showSpec } from '../shape.ts'
 import { Tensor, apply } from '../tensor.ts'
@@ -313,7 +313,16 @@ defineOp({
   rounding: 'none',
 })
 
-/** 0, 1, … length − 1 as i32 [length]. Throws a UserError on a length that is not an integer of at least 0. */
-export function range(length: number): Tensor {
-  return apply('range', [], { length })
+/**
+ * 0, 1, … length − 1 as i32 [length], or the integers from `start` on, before `end`, by steps of `step`, as PyTorch's
+ * `arange`. Throws a UserError on what is not an integer, and if steps do not lead from start to end.
+ */
+export function range(length: number): Tensor
+export function range(start: number, end: number, step?: number): Tensor
+export function range(start: number, end?: number, step = 1): Tensor {
+  if (end === undefined) return apply('range', [], { length: start })
+  for (const number of [start, end, step]) needRepresentable(number, 'i32', 'range: ')
+  // The sum makes 0 of −0.
+  const length = Math.ceil((end - start) / step) + 0
+  return apply('range', [], { length }).mul(step).add(start)
 }

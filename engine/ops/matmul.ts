@@ -6,7 +6,7 @@ import { type DType, type FloatType, type Lowering, input, isFloat, output } fro
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { sumTo } from './reduce.ts'
 import { broadcastShapes, showSpec, sizeOf } from '../shape.ts'
-import { type Tensor, apply, defineMethods } from '../tensor.ts'
+import { type Tensor, apply, defineMethods, needTensors } from '../tensor.ts'
 import { filled } from './source.ts'
 
 export type MatmulAttributes = {
@@ -30,6 +30,7 @@ export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulAttri
 
 defineMethods({
   matmul(other) {
+    needTensors('matmul', { other })
     const [isRow, isColumn] = [this.rank === 1, other.rank === 1]
     if (!isRow && !isColumn) return matmul(this, other)
     const product = matmul(

@@ -2,7 +2,7 @@
 import { UserError } from '../errors.ts'
 import { needOptions } from '../options.ts'
 import { normalizeAxes, showSpec, sizeOf } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
+import { type Tensor, needTensors } from '../tensor.ts'
 import { floatOf } from './matmul.ts'
 import { ones, zeros } from './source.ts'
 
@@ -26,6 +26,7 @@ function scaled(op: string, x: Tensor, axis: number, gamma?: Tensor, beta?: Tens
  * dtype; statistics are f32. Throws a UserError on integers and on shapes that don't fit.
  */
 export function groupNorm(x: Tensor, groups: number, gamma?: Tensor, beta?: Tensor, epsilon = 1e-5): Tensor {
+  needTensors('groupNorm', { x })
   floatOf(x.dtype, 'groupNorm')
   const [batch, channels] = x.shape
   if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0)
@@ -45,6 +46,7 @@ export interface BatchStatistics {
 
 /** The statistics of a batch x [batch, channels, ...], or with its channels on another axis. */
 export function batchStatistics(x: Tensor, axis = 1): BatchStatistics {
+  needTensors('batchStatistics', { x })
   floatOf(x.dtype, 'batchStatistics')
   const [at] = normalizeAxes('batchStatistics', [axis], x.rank)
   const axes = x.shape.map((_, i) => i).filter(i => i !== at)
@@ -67,7 +69,9 @@ export interface BatchNormOptions {
  * through which gradients flow) or by others, such as their moving averages: (x − mean) / √(variance + ε)·gamma + beta,
  * channel by channel. In this shape and dtype. Throws a UserError on integers and on shapes that don't fit.
  */
-export function batchNorm(x: Tensor, { mean, variance }: BatchStatistics, options: BatchNormOptions = {}): Tensor {
+export function batchNorm(x: Tensor, statistics: BatchStatistics, options: BatchNormOptions = {}): Tensor {
+  const { mean, variance } = statistics ?? {}
+  needTensors('batchNorm', { x, mean, variance })
   needOptions('batchNorm', options, 'gamma', 'beta', 'epsilon', 'axis')
   const { gamma, beta, epsilon = 1e-5, axis = 1 } = options
   floatOf(x.dtype, 'batchNorm')

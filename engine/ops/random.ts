@@ -6,7 +6,7 @@ import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { needOptions } from '../options.ts'
 import { needArray, normalizeAxes, showSpec } from '../shape.ts'
-import { Tensor, apply } from '../tensor.ts'
+import { Tensor, apply, needTensors } from '../tensor.ts'
 import { mathLibrary } from './elementwise.ts'
 import { normalCdf64 } from './erf.ts'
 import { floatOf } from './matmul.ts'
@@ -152,6 +152,7 @@ export function randomBernoulli(probability: Tensor | number, key: RandomKey, sh
  * drawn unless all are −∞.
  */
 export function randomCategorical(logits: Tensor, key: RandomKey, axis = -1): Tensor {
+  needTensors('randomCategorical', { logits })
   floatOf(logits.dtype, 'randomCategorical')
   const [at] = normalizeAxes('randomCategorical', [axis], logits.rank)
   // Not 0, of which the noise would be −∞.

@@ -7,7 +7,7 @@ import { type LoweringContext, defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
 import { needOptions } from '../options.ts'
 import { normalizeAxes, showSpec, sizeOf } from '../shape.ts'
-import { type ScanOptions, type Tensor, apply, defineMethods } from '../tensor.ts'
+import { type ScanOptions, type Tensor, apply, defineMethods, needTensors } from '../tensor.ts'
 import { needSpec } from './rows.ts'
 import { zeros } from './source.ts'
 
@@ -142,6 +142,7 @@ defineMethods({
  * infinite or 0. Throws a UserError on other shapes and dtypes, and on an axis that does not exist.
  */
 export function linearScan(a: Tensor, b: Tensor, axis: number, options: { readonly reverse?: boolean } = {}): Tensor {
+  needTensors('linearScan', { a, b })
   needOptions('linearScan', options, 'reverse')
   const [at] = normalizeAxes('linearScan', [axis], a.rank)
   return apply('linearScan', [a, b], { axis: at, exclusive: false, reverse: options.reverse ?? false })

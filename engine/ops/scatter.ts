@@ -6,7 +6,7 @@ import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { OnDemand } from '../on-demand.ts'
 import { normalizeAxes, sameShape, showSpec, sizeOf } from '../shape.ts'
-import { type Tensor, apply, defineMethods, scalar } from '../tensor.ts'
+import { type Tensor, apply, defineMethods, needTensors, scalar } from '../tensor.ts'
 import { coordinates } from './coordinates.ts'
 import { filled, full } from './source.ts'
 
@@ -126,6 +126,7 @@ defineOp({
  * without one get an index that names nothing.
  */
 function widened(op: string, x: Tensor, axis: number, index: Tensor, source: Tensor): [Tensor, Tensor] {
+  needTensors(op, { index, source })
   needIndex(op, index)
   const fits = (at: number): boolean =>
     index.shape[at] <= source.shape[at] && (at === axis || index.shape[at] <= x.shape[at])

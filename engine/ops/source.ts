@@ -3,7 +3,8 @@ import type { DType, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { TYPED_DTYPES, type TypedArray, dataOf, isTypedArray } from '../numbers.ts'
 import { type Payload, sourceNode } from '../payload.ts'
-import { needArray, showShape, sizeOf } from '../shape.ts'
+import { needArray, needShape, showShape, sizeOf } from '../shape.ts'
+import { needFunction } from '../options.ts'
 import { Tensor, type TensorData, scalar } from '../tensor.ts'
 
 /** A tensor of a payload's values. Throws a UserError on lengths that are not integers of at least 0. */
@@ -15,8 +16,10 @@ export function makeSource(shape: readonly number[], dtype: DType, payload: Payl
  * A tensor whose elements are read from the host at each run, row-major, so that a compiled function can depend on
  * numbers that change without taking them as arguments. `submitted` is called after each run that was queued with them.
  */
-export function hostTensor({ shape, dtype }: Spec, read: () => TensorData, submitted?: () => void): Tensor {
-  return makeSource(shape, dtype, { kind: 'host', read, submitted })
+export function hostTensor(spec: Spec, read: () => TensorData, submitted?: () => void): Tensor {
+  needShape('hostTensor', spec)
+  needFunction('hostTensor', { read })
+  return makeSource(spec.shape, spec.dtype, { kind: 'host', read, submitted })
 }
 
 /** Numbers, bigints or booleans, or nested arrays of them, all of one kind. */

@@ -4,7 +4,7 @@ import { isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { needOneOf } from '../options.ts'
 import { showShape, showSpec } from '../shape.ts'
-import type { Tensor } from '../tensor.ts'
+import { type Tensor, needTensors } from '../tensor.ts'
 
 export type Pair = readonly [vertical: number, horizontal: number]
 export type PairOption = number | readonly number[]
@@ -44,6 +44,7 @@ export type Channels = 'first' | 'last'
  */
 export function asImages({ name: op, axes }: Windowed, x: Tensor, channels: Channels): Tensor {
   needOneOf(op, 'channels', channels, 'first', 'last')
+  needTensors(op, { x })
   const places = axes === 1 ? 'length' : 'height, width'
   if (x.rank !== axes + 2 || !isFloat(x.dtype)) {
     const layout = channels === 'last' ? `${places}, channels` : `channels, ${places}`
@@ -58,6 +59,7 @@ export const fromImages = ({ axes }: Windowed, y: Tensor, channels: Channels): T
 
 /** Weights [O, channels, height, width], or of lines [O, channels, length], as those of images. Throws a UserError. */
 export function asKernels({ name: op, axes }: Windowed, weight: Tensor): Tensor {
+  needTensors(op, { weight })
   if (weight.rank !== axes + 2 || !isFloat(weight.dtype))
     throw new UserError(`${op}: the weights are ${showSpec(weight)}, but floats with ${axes + 2} axes were expected`)
   return axes === 1 ? weight.expandDims(2) : weight

@@ -101,14 +101,40 @@ describe('an operand that is neither a tensor nor a number is refused', () => {
     ['sub: 1 is neither a tensor nor a number', () => m.sub('1')],
     ['where: undefined is neither', () => ids.where(m)],
     ['[object Object] is neither', () => m.clamp({ min: 0 })],
-    ['matmul: 1,2,3 is not a tensor', () => m.matmul([1, 2, 3])],
+    ['matmul: other must be a tensor, not [1,2,3]', () => m.matmul([1, 2, 3])],
     ['0,1 is not a tensor', () => m.take([0, 1])],
     ['the index (not a tensor) does not fit f32[2, 3]', () => m.gather(0, [[0, 1, 0]])],
-    ['conv2d: x is (not a tensor), but floats', () => js.conv2d([[[[1]]]], kernels)],
+    ['conv2d: x must be a tensor, not [1]', () => js.conv2d([[[[1]]]], kernels)],
     ['conv2d: the bias is (not a tensor), but [3]', () => js.conv2d(images, kernels, { bias: 1 })],
-    ['mseLoss: f32[2, 3] and (not a tensor) differ', () => js.mseLoss(m, [[1, 2, 3]])],
-    ['crossEntropyLoss: labels are (not a tensor), but i32[2]', () => js.crossEntropyLoss(m, [0, 1])],
+    ['mseLoss: targets must be a tensor, not [1,2,3]', () => js.mseLoss(m, [[1, 2, 3]])],
+    ['crossEntropyLoss: labels must be a tensor, not [0,1]', () => js.crossEntropyLoss(m, [0, 1])],
   ])
+})
+
+describe('an argument that is missing, or another, is refused', () => {
+  refuses([
+    ['conv2d: weight must be a tensor, not undefined', () => js.conv2d(images)],
+    ['attention: k must be a tensor, not undefined', () => js.attention(heads)],
+    ['batchNorm: mean must be a tensor, not undefined', () => js.batchNorm(images)],
+    ['scatterAdd: index must be a tensor, not undefined', () => m.scatterAdd(0)],
+    ['einsum: equation must be a string, not f32[2, 3]', () => js.einsum(m, m)],
+    ['einsum: element 1 must be a tensor, not undefined', () => js.einsum('ij,jk->ik', m, undefined)],
+    ['grad: element 0 must be a tensor, not [object Object]', () => js.grad(m.sum(), [{ tensor: m }])],
+    ['variable: shape must be an array, not undefined', () => js.variable()],
+    ['hostTensor: read must be a function, not undefined', () => js.hostTensor({ shape: [2], dtype: 'f32' })],
+    ['compile: fn must be a function, not f32[2, 3]', () => js.compile(m)],
+    ['compile: there is no option trace, only traces', () => js.compile(() => m, { trace: 3 })],
+    ['fixed: number must be a number, not f32[2, 3]', () => js.fixed(m)],
+    ['bucketSize: NaN is not a length', () => js.bucketSize(NaN)],
+    ['range: 1.5 is not representable as i32', () => js.range(0, 1.5)],
+    ['not -4 in [-4]', () => js.range(5, 1)],
+    ['not Infinity in [Infinity]', () => js.range(1, 5, 0)],
+  ])
+
+  test('by a promise where the result is one', async () => {
+    await expect(js.readAll(m)).rejects.toThrow('readAll: an array of tensors was expected, not f32[2, 3]')
+    await expect(js.openDevice({}, {})).rejects.toThrow('openDevice: adapter must be a GPUAdapter, not [object Object]')
+  })
 })
 
 test('an op of its own kind is applied to as many inputs as it takes', () => {

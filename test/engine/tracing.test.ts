@@ -236,5 +236,6 @@ describe('a variable', () => {
 test('buckets double in two steps', () => {
   expect([1, 8, 9, 12, 13, 17, 33, 100].map(n => bucketSize(n))).toEqual([8, 8, 12, 12, 16, 24, 48, 128])
   expect([1, 2, 3, 4, 5].map(n => bucketSize(n, 1))).toEqual([1, 2, 3, 4, 6])
-  expect(() => bucketSize(3, 0)).toThrow(RangeError)
+  expect(() => bucketSize(3, 0)).toThrow(UserError)
+  for (const n of [NaN, Infinity]) expect(() => bucketSize(n)).toThrow(`bucketSize: ${n} is not a length`)
 })

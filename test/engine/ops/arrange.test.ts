@@ -26,6 +26,27 @@ test('views take no work: their reader is the only dispatch', async () => {
   expect(await dispatches(t => t.flip(0).sum())).toBe(1)
 })
 
+test.each([
+  [[4], [0, 1, 2, 3]],
+  [
+    [1, 5],
+    [1, 2, 3, 4],
+  ],
+  [
+    [-2, 7, 4],
+    [-2, 2, 6],
+  ],
+  [
+    [5, 0, -2],
+    [5, 3, 1],
+  ],
+  [[3, 3], []],
+  [[3, 3, -1], []],
+] as const)('range(%j) counts as torch.arange does', async ([start, end, step]: readonly number[], expected) => {
+  const numbers = range(start, end, step)
+  expect([numbers.dtype, numbers.shape, [...(await numbers.data())]]).toEqual(['i32', [expected.length], expected])
+})
+
 test('triangles, one-hot rows and the identity are part of their reader', async () => {
   expect(await dispatches(t => t.tril().add(t.triu(1)).mul(eye(4, 6)).exp())).toBe(1)
   expect(await dispatches(t => t.add(oneHot(tensor([0, 1, 2, 3], [4], 'i32'), 6)))).toBe(1)
