@@ -18,9 +18,9 @@ class Block extends Module {
   down = new Linear(4 * WIDTH, WIDTH)
 
   forward(x: Tensor): Tensor {
-    const [batch, length] = x.shape
-    const parts = this.qkv.forward(this.norm1.forward(x)).chunk(3, -1)
-    const [q, k, v] = parts.map(part => part.reshape([batch, length, HEADS, WIDTH / HEADS]))
+    const qkv = this.qkv.forward(this.norm1.forward(x)).reshape([...x.shape.slice(0, 2), 3, HEADS, WIDTH / HEADS])
+    const part = (i: number): Tensor => qkv.narrow(2, i, 1).squeeze(2)
+    const [q, k, v] = [part(0), part(1), part(2)]
     const mixed = x.add(this.projection.forward(attention(q, k, v, { causal: true }).reshape(x.shape)))
     return mixed.add(this.down.forward(this.up.forward(this.norm2.forward(mixed)).gelu()))
   }
@@ -39,9 +39,9 @@ class GPT extends Module {
     this.out = new Linear(WIDTH, letters, { bias: false })
   }
 
-  /** Logits [batch, length, letters] of the letter after each, from ids [batch, length]. */
+  /** Logits [batch, CONTEXT, letters] of the letter after each, from ids [batch, CONTEXT]. */
   forward(ids: Tensor): Tensor {
-    const x = this.letters.forward(ids).add(this.places.first(ids.shape[1]))
+    const x = this.letters.forward(ids).add(this.places.first(CONTEXT))
     return this.out.forward(this.norm.forward(this.blocks.reduce((h, block) => block.forward(h), x)))
   }
 }
@@ -79,6 +79,6 @@ while (written.length < 160) {
   const window = written.slice(-CONTEXT)
   const known = Int32Array.from({ length: CONTEXT }, (_, i) => Math.max(0, alphabet.indexOf(window.charAt(i))))
   const likely = await (await next(tensor(known, [1, CONTEXT]))).data()
-  written += alphabet[likely[window.length - 1]]
+  written += alphabet[likely[window.length - 1] ?? 0]
 }
 console.log(written)

@@ -13,7 +13,7 @@ const ADJECTIVES = ['old', 'grey', 'small', 'quiet', 'hungry', 'clever'] as cons
 const VERBS = ['see', 'follow', 'greet', 'hear', 'like'] as const
 const PLACES = ['in the wood', 'by the river', 'on the hill', 'at night', 'near the mill'] as const
 
-const one = <T>(random: Random, from: readonly T[]): T => from[random.below(from.length)]
+const one = (random: Random, from: readonly string[]): string => from[random.below(from.length)] ?? ''
 
 /** A noun with its article, and whether it is one or several. */
 function someone(random: Random): { readonly words: string; readonly isOne: boolean } {

@@ -8,6 +8,7 @@ import { AdamW } from 'tilegrad/train'
 const ternaryOp = defineOp({
   name: 'example.ternary',
   kind: 'elementwise',
+  inputs: 1,
   infer: ([x]) => [x],
   wgsl: ([x]) => `clamp(floor(${x} + 0.5), -1.0, 1.0)`,
   scalar: ([x]) => Math.min(1, Math.max(-1, Math.floor(x + 0.5))),

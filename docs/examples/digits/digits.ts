@@ -55,7 +55,9 @@ export function drawDigits(count: number, seed: number): Digits {
   const random = stream(seed, 'digits')
   const pixels = new Float32Array(count * SIZE * SIZE)
   const labels = Int32Array.from({ length: count }, (_, i) => i % STROKES.length)
-  labels.forEach((label, i) => draw(pixels.subarray(i * SIZE * SIZE, (i + 1) * SIZE * SIZE), STROKES[label], random))
+  labels.forEach((label, i) =>
+    draw(pixels.subarray(i * SIZE * SIZE, (i + 1) * SIZE * SIZE), STROKES[label] ?? [], random),
+  )
   return { pixels, labels }
 }
 
@@ -73,7 +75,9 @@ function draw(image: Float32Array, strokes: readonly (readonly Point[])[], rando
   )
   for (let i = 0; i < image.length; i++) {
     const at: Point = [((i % SIZE) + 0.5) / SIZE, (Math.floor(i / SIZE) + 0.5) / SIZE]
-    const near = Math.min(...placed.flatMap(points => points.slice(1).map((to, k) => distance(at, points[k], to))))
+    const near = Math.min(
+      ...placed.flatMap(points => points.slice(1).map((to, k) => distance(at, points[k] ?? to, to))),
+    )
     const ink = 1 - Math.max(0, near - pen) * SIZE
     image[i] = Math.min(1, Math.max(0, Math.max(0, ink) + within(0.15)))
   }

@@ -18,9 +18,9 @@ class Block extends Module {
   down = new Linear(4 * WIDTH, WIDTH)
 
   forward(x: Tensor): Tensor {
-    const [batch, length] = x.shape
-    const parts = this.qkv.forward(this.norm1.forward(x)).chunk(3, -1)
-    const [q, k, v] = parts.map(part => part.reshape([batch, length, HEADS, WIDTH / HEADS]))
+    const qkv = this.qkv.forward(this.norm1.forward(x)).reshape([...x.shape.slice(0, 2), 3, HEADS, WIDTH / HEADS])
+    const part = (i: number): Tensor => qkv.narrow(2, i, 1).squeeze(2)
+    const [q, k, v] = [part(0), part(1), part(2)]
     const mixed = x.add(this.projection.forward(attention(q, k, v).reshape(x.shape)))
     return mixed.add(this.down.forward(this.up.forward(this.norm2.forward(mixed)).gelu()))
   }
@@ -34,9 +34,8 @@ class VisionTransformer extends Module {
   out = new Linear(WIDTH, 10)
 
   forward(images: Tensor): Tensor {
-    const [batch] = images.shape
-    const grid = images.reshape([batch, SIDE, PATCH, SIDE, PATCH]).permute([0, 1, 3, 2, 4])
-    const words = this.patches.forward(grid.reshape([batch, SIDE * SIDE, PATCH * PATCH])).add(this.places.tensor)
+    const grid = images.reshape([-1, SIDE, PATCH, SIDE, PATCH]).permute([0, 1, 3, 2, 4])
+    const words = this.patches.forward(grid.reshape([-1, SIDE * SIDE, PATCH * PATCH])).add(this.places.tensor)
     const read = this.blocks.reduce((x, block) => block.forward(x), words)
     return this.out.forward(this.norm.forward(read).mean(1))
   }
