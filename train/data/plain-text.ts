@@ -1,5 +1,5 @@
-// Plain text as a table of one column, `text`. A document is a line, or, if blank lines stand between the lines of a
-// file, all lines from one blank line to the next.
+// Plain text as a table of one column, `text`: its documents, or its lines. A document is a line, or, if blank lines stand
+// between the lines of a file, all lines from one blank line to the next.
 import { UserError } from '../../engine/errors.ts'
 import { type ByteStream, MAX_RECORD_BYTES, asUtf8, decodeUtf8, linesOf, notUtf8 } from './bytes.ts'
 import type { Place, Row, Table } from './table.ts'
@@ -9,26 +9,43 @@ type Line = Place & ({ readonly text: string } | { readonly problem: string })
 
 /** Opens a text file, which is read a first time for its blank lines. Throws a UserError, naming `file`, if it is empty. */
 export async function openPlainText(bytes: ByteStream, file: string, encoding?: string): Promise<Table> {
+  const lines = await linesIn(bytes, file, encoding, text => text.trim())
+  const separated = await hasBlocks(lines(), file)
+  return tableOf(file, () => (separated ? blocksOf(lines()) : lines()))
+}
+
+/** Opens a text file of which every line is a row, a blank one too. */
+export async function openLines(bytes: ByteStream, file: string, encoding?: string): Promise<Table> {
+  return tableOf(file, await linesIn(bytes, file, encoding, text => text.replace(/\r$/, '')))
+}
+
+/** The lines of a file, each time from its start. */
+async function linesIn(
+  bytes: ByteStream,
+  file: string,
+  encoding: string | undefined,
+  cleaned: (text: string) => string,
+): Promise<() => AsyncGenerator<Line>> {
   const { stream, skipped } = await asUtf8(bytes, file, encoding)
-  async function* lines(): AsyncGenerator<Line> {
+  return async function* () {
     for await (const record of linesOf(stream(), file)) {
       const place: Place = { file, unit: 'line', number: record.line }
       const text = decodeUtf8(record.bytes)
-      if (typeof text === 'string') yield { ...place, text: text.trim() }
+      if (typeof text === 'string') yield { ...place, text: cleaned(text) }
       else yield { ...place, problem: notUtf8(skipped + record.offset + text.invalidAt) }
     }
   }
-  const separated = await hasBlocks(lines(), file)
-  return {
-    source: file,
-    file,
-    columns: [{ name: 'text' }],
-    columnsVary: false,
-    async *rows(columns) {
-      for await (const document of separated ? blocksOf(lines()) : lines()) yield rowOf(document, columns)
-    },
-  }
 }
+
+const tableOf = (file: string, documents: () => AsyncGenerator<Line>): Table => ({
+  source: file,
+  file,
+  columns: [{ name: 'text' }],
+  columnsVary: false,
+  async *rows(columns) {
+    for await (const document of documents()) yield rowOf(document, columns)
+  },
+})
 
 function rowOf(document: Line, columns: readonly string[]): Row {
   const { file, unit, number } = document

@@ -45,7 +45,7 @@ import {
 
 const groups = {
   'The data': {
-    data: optional(text('PATH|NAME', 'a path or the name of a Hub dataset'), `labelled ${DATA_SAYS}`),
+    data: optional(text('PATH|NAME', 'a path or the name of a Hub dataset'), `labelled texts: ${DATA_SAYS}`),
     ...tableOptions,
     split: optional(
       text('NAME', 'the name of a split'),

@@ -1,4 +1,4 @@
-// `tilegrad predict`: answers for texts from the command line, from standard input or from a table.
+// `tilegrad predict`: answers for texts from the command line, from standard input or from a file.
 import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { TextInput } from '../../../models/prediction.ts'
 import { type Named, type PredictionFormat, chunksOf, isEmpty, lineChunks, predictions } from '../jobs/predict.ts'
@@ -20,7 +20,11 @@ import { TILEGRAD } from '../package.ts'
 
 const groups = {
   'The texts': {
-    data: optional(text('PATH|NAME', 'a path or the name of a Hub dataset'), DATA_SAYS, 'lines of standard input'),
+    data: optional(
+      text('PATH|NAME', 'a path or the name of a Hub dataset'),
+      `texts: the lines of a .txt file, ${DATA_SAYS}`,
+      'lines of standard input',
+    ),
     ...tableOptions,
     pair: optional(text('TEXT', 'a text'), 'the second text of a pair whose first is on the command line'),
   },

@@ -51,7 +51,7 @@ export const tableOptions = {
   'skip-bad-rows': flag('leave out rows that cannot be used, and say how many'),
 }
 
-export const DATA_SAYS = 'texts: a .csv, .tsv, .json, .jsonl or .parquet file, a folder of them, or a Hub dataset'
+export const DATA_SAYS = 'a .csv, .tsv, .json, .jsonl or .parquet file, a folder of them, or a Hub dataset'
 export const TRANSFORMER_SAYS = "The model is a run's folder, an adapter's, a model's, or a model's name on the Hub."
 export const MODEL_SAYS =
   "The model is a run's folder (also a baseline's), an adapter's, a model's, or a model's name on the Hub."

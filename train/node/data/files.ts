@@ -19,6 +19,9 @@ export function isTable(path: string): boolean {
   return TABLE_ENDINGS.some(ending => extname(path).toLowerCase() === ending)
 }
 
+/** Whether the path ends like a file of plain text. */
+export const isText = (path: string): boolean => extname(path).toLowerCase() === '.txt'
+
 /** The name of a table without its folder and ending: `train` for `reviews/train.csv`. */
 export function stem(path: string): string {
   return basename(path, extname(path))

@@ -1,13 +1,13 @@
 // Texts without labels, for pretraining: of text files, tables, and folders of either. What a model will be tested on is
 // left out.
 import { readdir } from 'node:fs/promises'
-import { basename, extname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
 import { chooseColumns } from '../../data/columns.ts'
 import { reader } from '../../data/examples.ts'
 import { openPlainText } from '../../data/plain-text.ts'
 import { type Cell, type Table, concatenate, isList, placeOf, showCell } from '../../data/table.ts'
-import { fileStream, stem } from './files.ts'
+import { fileStream, isText, stem } from './files.ts'
 import { NoData, type Splits, findSplits, splitName } from './layout.ts'
 
 export interface UnlabelledOptions {
@@ -37,8 +37,6 @@ export interface Unlabelled {
 
 /** The splits that a model is judged by. */
 const HELD_OUT: ReadonlySet<string> = new Set(['test', 'validation'])
-
-const isText = (path: string): boolean => extname(path).toLowerCase() === '.txt'
 
 /**
  * Loads the texts at `paths`, except those that are also in a test or validation split of any of them: a model must not

@@ -5,8 +5,9 @@ import { isFolder } from '../../../models/node/files.ts'
 import { resolveDataset } from '../../../models/node/hub.ts'
 import { chooseColumns } from '../../data/columns.ts'
 import { reader } from '../../data/examples.ts'
+import { openLines } from '../../data/plain-text.ts'
 import { type Cell, placeOf, showCell } from '../../data/table.ts'
-import { isTable, openTable } from '../data/files.ts'
+import { fileStream, isTable, isText, openTable } from '../data/files.ts'
 import { type Splits, findSplits, tableOf } from '../data/layout.ts'
 import { isOnDisk } from './named.ts'
 
@@ -39,6 +40,12 @@ export async function splitsAt(data: string, encoding: string | undefined): Prom
   return { splits: new Map(), whole: await openTable(path, encoding), source: path }
 }
 
+/** A .txt file, of which each line is a text; undefined if it is anything else. */
+async function linesAt(data: string, encoding: string | undefined): Promise<Splits | undefined> {
+  if (!isText(data) || !(await isOnDisk(data)) || (await isFolder(data))) return undefined
+  return { splits: new Map(), whole: await openLines(fileStream(data), data, encoding), source: data }
+}
+
 /**
  * Opens the texts at a path or of a Hub dataset, without reading them. An empty string is a text, too; a row without
  * one is refused when it comes, or left out.
@@ -46,7 +53,8 @@ export async function splitsAt(data: string, encoding: string | undefined): Prom
  */
 export async function openTexts(data: string, options: TextOptions): Promise<Texts> {
   const { skipBadRows, ...columns } = options
-  const table = tableOf(await splitsAt(data, options.encoding), data, options.split)
+  const found = (await linesAt(data, options.encoding)) ?? (await splitsAt(data, options.encoding))
+  const table = tableOf(found, data, options.split)
   const taken = chooseColumns(table, { ...columns, labelColumn: null })
   let skipped = 0
   async function* texts(): AsyncGenerator<TextInput> {

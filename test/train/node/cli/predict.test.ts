@@ -81,6 +81,24 @@ describe('predict in a pipe', () => {
     }
     expect(await run()).toMatchObject({ status: 0, stdout: '', stderr: '' })
   })
+
+  test('reads a text file, whose lines are texts as those of standard input are, blank ones too', async () => {
+    const file = join(place.root, 'texts.txt')
+    await writeFile(file, '\ufeffgreat film\r\n\nid,text\n awful')
+    const { status, stdout, stderr } = await tilegrad(['predict', place.model, '--data', file, '--json'], {
+      cwd: place.root,
+      env: place.env,
+    })
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: 'tilegrad: 1 of 4 texts was empty: the model saw no word of it\n',
+    })
+    const answers = stdout
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    expect(answers.map(({ text }) => text)).toEqual(['great film', '', 'id,text', ' awful'])
+  })
 })
 
 test('predict --explain names the words with the largest shares in the score of the answer', async () => {
@@ -177,6 +195,17 @@ describe('predict refuses', () => {
     expect(await refused(place.model, '--data', nowhere)).toBe(`No file or folder at ${nowhere}`)
     expect(await refused(place.model, '--data', place.reviews, '--text-column', 'body')).toBe(
       `${place.reviews} has no column "body" for texts; its columns are "text", "label"`,
+    )
+    const lines = join(place.root, 'lines.txt')
+    await writeFile(lines, 'fine\n')
+    expect(await refused(place.model, '--data', join(place.root, 'nowhere.txt'))).toMatch(
+      /^No file or folder at .*txt$/,
+    )
+    expect(await refused(place.model, '--data', lines, '--split', 'test')).toMatch(
+      /has no split test; its splits: none/,
+    )
+    expect(await refused(place.model, '--data', lines, '--text-column', 'body')).toBe(
+      `${lines} has no column "body" for texts; its columns are "text"`,
     )
     const odd = join(place.root, 'odd.jsonl')
     await writeFile(odd, '{"text": "fine"}\n{"text": 3}\n')
