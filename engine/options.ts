@@ -31,6 +31,18 @@ export function needAll(
 export const needFunction = (op: string, given: Readonly<Record<string, unknown>>): void =>
   needAll(op, 'a function', argument => typeof argument === 'function', given)
 
+/** Throws a UserError unless all of these arguments are objects. */
+export const needObjects = (op: string, given: Readonly<Record<string, unknown>>): void =>
+  needAll(op, 'an object', argument => typeof argument === 'object' && argument !== null, given)
+
+/** Throws a UserError unless all of these arguments are strings. */
+export const needStrings = (op: string, given: Readonly<Record<string, unknown>>): void =>
+  needAll(op, 'a string', argument => typeof argument === 'string', given)
+
+/** Throws a UserError unless all of these arguments are numbers, and none is NaN. */
+export const needNumbers = (op: string, given: Readonly<Record<string, unknown>>): void =>
+  needAll(op, 'a number', argument => typeof argument === 'number' && !Number.isNaN(argument), given)
+
 /** A copy without the options that are undefined, which would replace defaults where it is spread over them. */
 export const defined = <O extends object>(options: O): O =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as O

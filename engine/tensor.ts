@@ -98,6 +98,7 @@ export class Tensor {
 
   /** `owns`: disposing of this tensor frees the memory of its value. Other handles on a value don't affect it. */
   constructor(value: Value, owns = false) {
+    if (!value?.node) throw new UserError('new Tensor(…) is for the library: tensor(…) makes a tensor of numbers')
     this.#value = value
     this.#owns = owns
   }

@@ -2,8 +2,9 @@
 // into one batch, and results come in the order of the texts. A text in several windows gets the mean of their scores.
 import { type Tensor, compile, scalar, tensor } from '../engine/index.ts'
 import { NonFinite, UserError } from '../engine/errors.ts'
-import type { Classifier } from './model.ts'
-import { TokenClassifier } from './model.ts'
+import { needAll, needObjects } from '../engine/options.ts'
+import { needArray } from '../engine/shape.ts'
+import { Classifier, TokenClassifier } from './model.ts'
 import { forwardContext } from './nn.ts'
 import { padLength } from './padding.ts'
 import {
@@ -50,6 +51,9 @@ export class TextClassifier {
 
   /** The model's weights must be in place. Throws a UserError if labels or lengths do not fit the model. */
   constructor(model: Classifier, tokenizer: Tokenizer, options: ClassifierOptions) {
+    needAll('TextClassifier', 'a classifier', argument => argument instanceof Classifier, { model })
+    needObjects('TextClassifier', { tokenizer, options })
+    needAll('TextClassifier', 'an array', Array.isArray, { labels: options.labels })
     const { labels, thresholds, maxLength = model.config.maxPositions } = options
     if (labels.length !== model.config.labels.length) {
       throw new UserError(
@@ -90,6 +94,7 @@ export class TextClassifier {
 
   /** The same with the logits that each answer follows from. Throws a NonFinite if they are not finite. */
   async score(texts: readonly TextInput[], onProgress?: (done: number) => void): Promise<Scored[]> {
+    needArray('classify', texts, 'texts')
     const encoded = texts.map(text => this.#encode(text))
     // First windows alone, in the batches that they have where texts are cut: one that fits gets the same bits.
     const firsts = longestFirst(encoded.map((window, text) => ({ window, text, part: 0 })))
@@ -123,6 +128,7 @@ export class TextClassifier {
       maxLength,
       options: { problem, window },
     } = this
+    if (typeof input !== 'string') needObjects('classify', { text: input })
     const isPair = typeof input !== 'string' && 'pair' in input
     const text = isPair
       ? input

@@ -1,6 +1,7 @@
 // What a model is made of, in one vocabulary for all families, and its way from and to the Hub's config.json, where
 // families name the same things differently. Published architectures are known by name, with no download.
 import { UserError } from '../engine/errors.ts'
+import { needObjects, needStrings } from '../engine/options.ts'
 import { writeCommon } from './config-fields.ts'
 import { FAMILIES, familyOf } from './families.ts'
 import type { Family } from './family.ts'
@@ -82,6 +83,7 @@ function familyAt(json: object, where: string): Family {
 
 /** The config.json that Transformers reads, in its own field names. `parseConfig` of it gives an equal config. */
 export function toHubConfig(config: ModelConfig): Record<string, unknown> {
+  needObjects('toHubConfig', { config })
   const { name, prefix, write } = familyOf(config)
   return {
     architectures: [`${prefix}ForSequenceClassification`],
@@ -93,6 +95,7 @@ export function toHubConfig(config: ModelConfig): Record<string, unknown> {
 
 /** The architecture of a published model, with or without its organization's prefix; undefined for other names. */
 export function publishedConfig(name: string): ModelConfig | undefined {
+  needStrings('publishedConfig', { name })
   for (const family of FAMILIES) {
     const found = family.published(name)
     if (found) return { ...family.read(found.fields, name), name }

@@ -2,7 +2,7 @@
 // et al. 2020). Each is f32 [rows], a mean over whatever a row holds, 0 where both agree. Teachers are not trained: no
 // gradient goes to the second operand unless it is asked for.
 import { divergence } from '../engine/index.ts'
-import type { Tensor } from '../engine/tensor.ts'
+import { type Tensor, needTensors } from '../engine/tensor.ts'
 
 /**
  * T²·KL(teacher ‖ student) of the softmaxes of logits [rows, classes] divided by the temperature T. The factor T² keeps
@@ -16,6 +16,7 @@ export const classDivergence = (logits: Tensor, teacher: Tensor, temperature: nu
  * outcomes, a mean over the labels.
  */
 export function labelDivergence(logits: Tensor, teacher: Tensor, temperature: number): Tensor {
+  needTensors('labelDivergence', { logits, teacher })
   const [own, theirs] = [logits, teacher].map(x => x.div(temperature))
   // −log σ(x) = softplus(−x) = max(−x, 0) + log(1 + exp(−|x|)), which neither overflows nor cancels.
   const tail = (x: Tensor): Tensor => x.abs().neg().exp().add(1).log()
@@ -28,11 +29,14 @@ export function labelDivergence(logits: Tensor, teacher: Tensor, temperature: nu
 }
 
 /** The mean squared difference of two outputs [rows, width]. */
-export const outputDistance = (outputs: Tensor, teacher: Tensor): Tensor =>
-  outputs.cast('f32').sub(teacher.cast('f32')).square().mean(1)
+export function outputDistance(outputs: Tensor, teacher: Tensor): Tensor {
+  needTensors('outputDistance', { outputs, teacher })
+  return outputs.cast('f32').sub(teacher.cast('f32')).square().mean(1)
+}
 
 /** 1 − cos of the angle between hidden states [rows, width] (`torch.nn.CosineEmbeddingLoss` of equal pairs). */
 export function cosineDistance(hidden: Tensor, teacher: Tensor): Tensor {
+  needTensors('cosineDistance', { hidden, teacher })
   const [own, theirs] = [hidden.cast('f32'), teacher.cast('f32')]
   const dot = (a: Tensor, b: Tensor): Tensor => a.mul(b).sum(1)
   // The same bound as PyTorch's: rows of zeros have no direction.

@@ -1,12 +1,13 @@
 // Weights from a safetensors file into a model and back, by Transformers' names. Everything is checked before anything
 // is written, and no tensor is ever whole in CPU memory while loading.
 import { UserError } from '../engine/errors.ts'
+import { needObjects } from '../engine/options.ts'
 import { sameShape, showShape } from '../engine/shape.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import { checkTensor, fillParameter } from './filling.ts'
 import { adapted } from './lora.ts'
 import { freshValues, initialise } from './initialise.ts'
-import type { Model } from './model.ts'
+import { type Model, needModel } from './model.ts'
 import type { Parameter } from './nn.ts'
 import type { LazyTensor, TensorFile } from './safetensors.ts'
 
@@ -43,6 +44,8 @@ export interface LoadReport {
  * is there has another shape or holds no floats.
  */
 export function matchWeights(model: Model, file: TensorFile, { head = true }: PartOfFile = {}): WeightMatch {
+  needModel('matchWeights', model)
+  needObjects('matchWeights', { file })
   const loaded: { parameter: Parameter; tensor: string }[] = []
   const missing: Parameter[] = []
   for (const parameter of model.parameters()) {
@@ -75,6 +78,8 @@ export async function loadWeights(
   seed: number,
   part: PartOfFile = {},
 ): Promise<LoadReport> {
+  needModel('loadWeights', model)
+  needObjects('loadWeights', { file })
   const { loaded, missing, ignored } = matchWeights(model, file, part)
   for (const { parameter, tensor } of loaded) {
     await fillParameter(parameter, file, tensor)
@@ -91,6 +96,7 @@ export async function loadWeights(
  * LoRA adapters are not merged, since such a file has no place for them.
  */
 export function modelTensors(model: Model): LazyTensor[] {
+  needModel('modelTensors', model)
   const open = adapted(model).find(({ lora }) => lora && !lora.merged)
   if (open) throw new UserError(`the LoRA adapter of ${open.path} is not merged: merge it, or save the adapter alone`)
   return modelParameters(model).map(parameter => asF32(parameter, () => parameter.read()))
@@ -114,6 +120,7 @@ export function originOf(model: Model, file: TensorFile | undefined, seed: numbe
 
 /** The tensors of a model as it was before it was trained, without adapters. */
 export function baseTensors(model: Model, origin: Origin): LazyTensor[] {
+  needModel('baseTensors', model)
   return modelParameters(model).map(parameter => asF32(parameter, () => origin(parameter)))
 }
 
@@ -122,6 +129,7 @@ export function baseTensors(model: Model, origin: Origin): LazyTensor[] {
  * from its origin. The model stays as it is. Throws a UserError if an adapter is merged into half precision already.
  */
 export function mergedTensors(model: Model, origin: Origin): LazyTensor[] {
+  needModel('mergedTensors', model)
   const rounded = adapted(model).find(({ weight, lora }) => lora?.merged && weight.dtype === 'f16')
   if (rounded)
     throw new UserError(`the adapter of ${rounded.weight.name} is merged into half precision: unmerge it first`)

@@ -1,7 +1,10 @@
 // LoRA (Hu et al. 2021): which modules get adapters, what is frozen, and folding adapters into the weights and out.
 import { UserError } from '../engine/errors.ts'
-import { Model, TARGET_WORDS, type TargetWord } from './model.ts'
-import { Linear, type LoraShape, type Module, type Parameter } from './nn.ts'
+import { needObjects, needStrings } from '../engine/options.ts'
+import { needArray } from '../engine/shape.ts'
+import { Model, TARGET_WORDS, needModel, type TargetWord } from './model.ts'
+import { type Module, needModules } from './nn/module.ts'
+import { Linear, type LoraShape, type Parameter } from './nn.ts'
 import { Pattern } from './patterns.ts'
 import { show } from './show.ts'
 
@@ -27,6 +30,7 @@ const WORDS: readonly string[] = TARGET_WORDS
  * regular expression in RE2's syntax. Throws a UserError if it is neither.
  */
 export function parseTargets(text: string): Target[] {
+  needStrings('parseTargets', { text })
   const parts = text.split(',').map(part => part.trim())
   if (parts.every(isWord)) return [...new Set(parts)]
   const wrong = parts.find(part => !isWord(part))
@@ -88,7 +92,10 @@ export function checkLoraShape({ rank, alpha, dropout }: LoraShape): void {
  * model that has adapters.
  */
 export function attachLora(model: Module, options: LoraOptions): Parameter[] {
+  needModules('attachLora', { model })
+  needObjects('attachLora', { options })
   checkLoraShape(options)
+  needArray('attachLora', options.targets, 'targets')
   if (options.targets.length === 0) throw new UserError('LoRA needs at least one target')
   if (adapted(model).length > 0) throw new UserError(`${nameOf(model)} has LoRA adapters already`)
   const chosen = new Set(options.targets.flatMap(target => findTargets(model, target)))
@@ -108,6 +115,7 @@ export function attachLora(model: Module, options: LoraOptions): Parameter[] {
  * were added.
  */
 export function setTuning(model: Model, tuning: Tuning, options?: LoraOptions): Parameter[] {
+  needModel('setTuning', model)
   if (tuning === 'lora') {
     if (!options) throw new UserError('tuning by LoRA needs a rank, an alpha and targets')
     return attachLora(model, options)
@@ -125,11 +133,13 @@ export function setTuning(model: Model, tuning: Tuning, options?: LoraOptions): 
 
 /** The linear modules that carry adapters. */
 export function adapted(model: Module): Linear[] {
+  needModules('adapted', { model })
   return linearsOf(model).filter(linear => linear.lora)
 }
 
 /** The parameters of all adapters. */
 export function loraParameters(model: Module): Parameter[] {
+  needModules('loraParameters', { model })
   return model.parameters().filter(parameter => parameter.role === 'lora')
 }
 
@@ -158,6 +168,7 @@ export async function unmergeLora(model: Module): Promise<void> {
 }
 
 async function fold(model: Module, merged: boolean): Promise<void> {
+  needModules(merged ? 'mergeLora' : 'unmergeLora', { model })
   const linears = adapted(model)
   const what = merged ? 'merge' : 'unmerge'
   if (linears.length === 0) throw new UserError(`${nameOf(model)} has no LoRA adapters to ${what}`)

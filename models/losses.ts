@@ -3,7 +3,7 @@
 // has loss and weight 0.
 import { bceWithLogitsLoss, needSmoothing, weightedCrossEntropy } from '../engine/losses.ts'
 import type * as engine from '../engine/losses.ts'
-import type { Tensor } from '../engine/tensor.ts'
+import { type Tensor, needTensors } from '../engine/tensor.ts'
 
 /** Label of a row that the loss does not count. */
 export const IGNORED = -100
@@ -44,6 +44,7 @@ export function multiLabelLoss(
   counts: Tensor,
   { positiveWeights, labelSmoothing = 0 }: BinaryOptions = {},
 ): RowLosses {
+  needTensors('multiLabelLoss', { logits, targets, counts })
   needSmoothing(labelSmoothing)
   const wanted = labelSmoothing === 0 ? targets : targets.mul(1 - labelSmoothing).add(labelSmoothing / 2)
   const each = bceWithLogitsLoss(logits, wanted, { positiveWeights, reduction: 'none' })
@@ -55,12 +56,15 @@ export function multiLabelLoss(
  * weights equals `torch.nn.MSELoss`.
  */
 export function regressionLoss(predictions: Tensor, targets: Tensor, counts: Tensor): RowLosses {
+  needTensors('regressionLoss', { predictions, targets, counts })
   const [rows] = targets.shape
   return { losses: predictions.reshape([rows]).sub(targets).square().mul(counts), weights: counts }
 }
 
 /** Σ losses ÷ Σ weights, f32 []; 0 where no row counts. */
-export function meanOf({ losses, weights }: RowLosses): Tensor {
+export function meanOf(rows: RowLosses): Tensor {
+  const { losses, weights } = rows ?? {}
+  needTensors('meanOf', { losses, weights })
   const total = weights.sum()
   return losses.sum().div(total.greater(0).where(total, 1))
 }

@@ -1,5 +1,6 @@
 // What a sequence classifier is to the rest of tilegrad, whatever its family, and its loss.
 import type { DType } from '../shaders/kernel.ts'
+import { needAll, needObjects } from '../engine/options.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import type { ModelConfig } from './config.ts'
 import { classificationLoss, meanOf } from './losses.ts'
@@ -19,6 +20,7 @@ export abstract class Model extends Module {
 
   constructor(config: ModelConfig, prefix: string) {
     super()
+    needObjects(this.constructor.name, { config })
     this.config = config
     this.prefix = prefix
   }
@@ -45,6 +47,10 @@ export abstract class Model extends Module {
     }
   }
 }
+
+/** Throws a UserError unless an argument is a model of this package. */
+export const needModel = (op: string, model: unknown): void =>
+  needAll(op, 'a model of this package', argument => argument instanceof Model, { model })
 
 /** A model with a classifier on it: of whole sequences, or of every token. */
 export abstract class Classifier extends Model {

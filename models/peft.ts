@@ -3,12 +3,13 @@
 // not have are refused by name, never skipped.
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
+import { needObjects } from '../engine/options.ts'
 import { showShape } from '../engine/shape.ts'
 import { tensor } from '../engine/index.ts'
 import { checkTensor, fillParameter, writeChecked } from './filling.ts'
 import { belongsToHead, withLora, type Origin, type PartOfFile } from './loading.ts'
 import { adapted, checkLoraShape, refuseTwice, trainedHead } from './lora.ts'
-import { type Model, TokenClassifier } from './model.ts'
+import { type Model, TokenClassifier, needModel } from './model.ts'
 import { loraScale, ownParameters, type Linear, type LoraShape, type Parameter } from './nn.ts'
 import { Pattern } from './patterns.ts'
 import type { LazyTensor, TensorFile } from './safetensors.ts'
@@ -194,6 +195,8 @@ export interface AdapterMatch {
 
 /** Attaches the adapters that a config asks for and fills them from `file`. Throws as `matchAdapter` does. */
 export async function loadAdapter(model: Model, config: AdapterConfig, file: TensorFile): Promise<void> {
+  needModel('loadAdapter', model)
+  needObjects('loadAdapter', { config, file })
   const match = matchAdapter(model, config, file)
   match.attach()
   await match.write()
@@ -386,6 +389,7 @@ async function writePlaces({ targets, saved }: Places, file: TensorFile): Promis
  * where that is given. Throws a UserError when there are no adapters.
  */
 export function adapterTensors(model: Model, origin?: Origin): LazyTensor[] {
+  needModel('adapterTensors', model)
   const lazy = (name: string, parameter: Parameter): LazyTensor => ({
     name,
     dtype: 'F32',
@@ -408,6 +412,7 @@ export function adapterTensors(model: Model, origin?: Origin): LazyTensor[] {
  * a file with one that its version does not know. Throws a UserError when there are no adapters.
  */
 export function adapterConfig(model: Model, baseModel: string, revision?: string): Record<string, unknown> {
+  needModel('adapterConfig', model)
   const linears = adapted(model)
   const [first] = linears.flatMap(({ lora }) => lora ?? [])
   if (!first) throw new UserError(`${model.config.name} has no LoRA adapters to save`)

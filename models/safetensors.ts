@@ -3,6 +3,8 @@
 // read. Numbers that are not finite are neither read nor written. Nothing here knows where bytes lie: a ByteSource
 // does, and models/node/files.ts has the one for files.
 import { NonFinite, UserError } from '../engine/errors.ts'
+import { needAll, needFunction, needObjects } from '../engine/options.ts'
+import { needArray } from '../engine/shape.ts'
 import { toFloat16, toFloat32 } from '../engine/float16.ts'
 import { parseJson } from './json.ts'
 import { show } from './show.ts'
@@ -239,6 +241,7 @@ export function toBytes(data: Float32Array, dtype: 'F32' | 'F16'): Uint8Array {
 
 /** Opens a source after checking its header. Throws a UserError naming `where` on any defect. */
 export async function openTensors(source: ByteSource, where: string): Promise<TensorFile> {
+  needFunction('openTensors', { 'source.read': source?.read })
   const first = source.size < LENGTH_BYTES ? new Uint8Array(0) : await source.read(0, LENGTH_BYTES)
   const length = headerLength(first, source.size, where)
   const { tensors, metadata } = parseHeader(first, await source.read(LENGTH_BYTES, length), source.size, where)
@@ -323,6 +326,7 @@ export async function intoMemory(file: TensorFile): Promise<TensorFile> {
 
 /** A source over bytes in memory. */
 export function bytesSource(bytes: Uint8Array<ArrayBuffer>): ByteSource {
+  needAll('bytesSource', 'a Uint8Array', argument => argument instanceof Uint8Array, { bytes })
   return {
     size: bytes.length,
     read: async (position, length) => bytes.subarray(position, position + length),
@@ -373,6 +377,7 @@ export function serialize(
   tensors: readonly (TensorToWrite | IntegerTensor)[],
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
+  needList('serialize', tensors)
   const { head, ordered, size } = layOut(tensors, metadata)
   const out = new Uint8Array(size)
   out.set(head)
@@ -393,9 +398,15 @@ export async function* serializeInPieces(
   tensors: readonly LazyTensor[],
   metadata?: Readonly<Record<string, string>>,
 ): AsyncGenerator<Uint8Array> {
+  needList('serializeInPieces', tensors)
   const { head, ordered } = layOut(tensors, metadata)
   yield head
   for (const tensor of ordered) yield checkedBytes(tensor, await tensor.read())
+}
+
+function needList(op: string, tensors: readonly unknown[]): void {
+  needArray(op, tensors, 'tensors')
+  tensors.forEach((tensor, i) => needObjects(op, { [`element ${i}`]: tensor }))
 }
 
 const isInteger = (tensor: TensorToWrite | IntegerTensor): tensor is IntegerTensor =>

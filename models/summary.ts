@@ -1,5 +1,6 @@
 // What a model consists of: counts, and a table of its parts.
-import type { Module, Parameter } from './nn.ts'
+import { type Module, needModules } from './nn/module.ts'
+import type { Parameter } from './nn.ts'
 
 /** Counts of numbers in a model. */
 export interface ParameterCounts {
@@ -16,6 +17,7 @@ export interface SummaryRow extends Omit<ParameterCounts, 'percent'> {
 
 /** How many numbers a model has, and how many of them training changes. */
 export function countParameters(model: Module): ParameterCounts {
+  needModules('countParameters', { model })
   const { total, trainable } = count(model.parameters())
   return { total, trainable, percent: (100 * trainable) / total }
 }
@@ -25,6 +27,7 @@ const PART = /^.*?\.layer\.\d+|^(\w+\.embeddings|bert\.pooler|cls\.predictions|\
 
 /** The parts of a model in order: embeddings, each layer, the modules of the head. */
 export function summaryRows(model: Module): SummaryRow[] {
+  needModules('summaryRows', { model })
   const parts = new Map<string, Parameter[]>()
   for (const parameter of model.parameters()) {
     const key = PART.exec(parameter.name)?.[0] ?? parameter.name
@@ -35,6 +38,7 @@ export function summaryRows(model: Module): SummaryRow[] {
 
 /** A table of modules, parameters and trainable ones, with a line of totals; equal layers in a row share a line. */
 export function summaryText(model: Module): string {
+  needModules('summaryText', { model })
   const merged: { first: string; last: string; times: number; row: SummaryRow }[] = []
   for (const row of summaryRows(model)) {
     const before = merged.at(-1)

@@ -1,6 +1,7 @@
 // Text to token ids and back, for BERT's tokenizers: made from a tokenizer.json (tokenizer-file.ts) or a vocab.txt,
 // sequences cut to length, and a check that a tokenizer belongs to its model. The pieces are wordpiece.ts'.
 import { UserError } from '../engine/errors.ts'
+import { needObjects, needStrings } from '../engine/options.ts'
 import { type BertNormalizer, isBertNormalizer } from './bert-text.ts'
 import type { ModelConfig } from './config.ts'
 import { parseTokenizerFile } from './tokenizer-file.ts'
@@ -90,6 +91,7 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
     maskId: file.vocabulary.get('[MASK]'),
     json: file.json,
     encode(text, { maxLength = Infinity } = {}) {
+      needStrings('encode', { text })
       checkLength(maxLength, 2)
       const body = bodyOf(text)
       const tokens = body.length + 2
@@ -98,6 +100,7 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
       return { ids, typeIds: new Array<number>(ids.length).fill(0), tokens }
     },
     encodePair(first, second, { maxLength = Infinity, truncation = 'longest_first' } = {}) {
+      needStrings('encodePair', { first, second })
       checkLength(maxLength, 3)
       const [a, b] = [bodyOf(first), bodyOf(second)]
       const tokens = a.length + b.length + 3
@@ -133,6 +136,8 @@ function checkLength(maxLength: number, least: number): void {
 
 /** From a BERT vocab.txt: one token per line, its id the line's number from 0 on. Throws a UserError naming `where`. */
 export function tokenizerFromVocabulary(text: string, options: VocabularyOptions, where: string): Tokenizer {
+  needStrings('tokenizerFromVocabulary', { text })
+  needObjects('tokenizerFromVocabulary', { options })
   const lines = text.split('\n').map(line => line.replace(/\r$/, ''))
   if (lines.at(-1) === '') lines.pop()
   const idOf = new Map(lines.map((token, id) => [token, id]))

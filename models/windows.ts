@@ -1,5 +1,6 @@
 // Texts as tokens for a model that takes only so many: cut at its longest length, or read whole in overlapping windows.
 import { UserError } from '../engine/errors.ts'
+import { needObjects } from '../engine/options.ts'
 import type { CutEncoding, Encoding, PairTruncation, Tokenizer } from './tokenizer.ts'
 import { type WordEncoding, encodeWordWindows, encodeWords } from './words.ts'
 
@@ -48,7 +49,8 @@ export function checkWindow({ maxLength, window }: Pick<LengthOptions, 'maxLengt
  * of Transformers' `return_overflowing_tokens`. The last window may be shorter.
  */
 export function windowRanges(tokens: number, size: number, stride: number): [start: number, end: number][] {
-  if (stride >= size) throw new RangeError(`windows of ${size} tokens cannot share ${stride}`)
+  // Also where one is NaN, with which the loop would not end.
+  if (!(stride < size)) throw new UserError(`windows of ${size} tokens cannot share ${stride}`)
   const ranges: [number, number][] = []
   for (let start = 0; ; start += size - stride) {
     const end = Math.min(start + size, tokens)
@@ -59,6 +61,7 @@ export function windowRanges(tokens: number, size: number, stride: number): [sta
 
 /** A text as tokens. Throws a UserError if the first text of a pair leaves its windows no room for the second. */
 export function encodeText(tokenizer: Tokenizer, input: EncodableText, options: LengthOptions): EncodedText {
+  needObjects('encodeText', { tokenizer, input, options })
   const { maxLength, window } = options
   if ('words' in input) {
     const cut = encodeWords(tokenizer, input.words, maxLength)

@@ -3,6 +3,9 @@
 import { runInThisContext } from 'node:vm'
 import { afterAll, describe, expect, test } from 'vitest'
 import * as engine from '../engine/node/index.ts'
+import * as models from '../models/index.ts'
+import * as nn from '../models/nn/index.ts'
+import * as train from '../train/index.ts'
 
 afterAll(async () => (await engine.currentDevice()).close())
 
@@ -32,6 +35,7 @@ const ARGUMENTS: readonly (readonly [name: string, args: readonly unknown[]])[] 
   ['[undefined]', [[undefined]]],
   ['() => 0', [() => 0]],
   ['ones([2, 3])', [engine.ones([2, 3])]],
+  ['new Linear(2, 3)', [new nn.Linear(2, 3)]],
 ]
 
 type Callable = (...args: readonly unknown[]) => unknown
@@ -78,7 +82,32 @@ const methods = Object.entries(Object.getOwnPropertyDescriptors(engine.Tensor.pr
       : [],
 )
 
+const layers: readonly (nn.Module & { forward(...args: readonly never[]): unknown })[] = [
+  new nn.Linear(2, 3),
+  new nn.Conv1d(1, 1, 1),
+  new nn.Conv2d(1, 1, 1),
+  new nn.ConvTranspose1d(1, 1, 1),
+  new nn.ConvTranspose2d(1, 1, 1),
+  new nn.Dropout(),
+  new nn.Embedding(2, 2),
+  new nn.LayerNorm(3),
+  new nn.RMSNorm(3),
+  new nn.GroupNorm(1, 3),
+  new nn.BatchNorm(3),
+  new nn.MultiHeadAttention(2, 1),
+  new nn.Sequential(new nn.Dropout()),
+]
+
+const forwardOf =
+  (layer: (typeof layers)[number]): Callable =>
+  (...args) =>
+    Reflect.apply(layer.forward, layer, args)
+
 describe('a call with nothing, or with one argument that is of no use, works or throws a UserError', () => {
   test('tilegrad', () => check(engine))
+  test('tilegrad/nn', () => check(nn))
+  test('tilegrad/models', () => check(models))
+  test('tilegrad/train', () => check(train))
+  test('layers', () => check(Object.fromEntries(layers.map(layer => [layer.constructor.name, forwardOf(layer)]))))
   test('methods of tensors', () => check(Object.fromEntries(methods)))
 })

@@ -1,8 +1,10 @@
 // Which texts go into which batch. Texts of like length go together, so that little is padded.
-import { bucketSize } from '../engine/index.ts'
+import { UserError, bucketSize } from '../engine/index.ts'
+import { needAll, needNumbers, needObjects } from '../engine/options.ts'
+import { needArray } from '../engine/shape.ts'
 import { padLength } from '../models/padding.ts'
 import { mean } from './metrics/means.ts'
-import type { Random } from './random.ts'
+import { Random } from './random.ts'
 import type { BatchSize, Encoded } from './task.ts'
 
 export { padLength }
@@ -36,6 +38,7 @@ export function rowsOf(sequence: number, { batchSize, batchTokens }: BatchingOpt
 
 /** How many texts a batch takes by the longest of them. With `batchTokens` all their windows are counted. */
 export function rowsFor(options: BatchingOptions): RowsFor {
+  needObjects('rowsFor', { options })
   const { batchSize, batchTokens, maxLength } = options
   return longest => {
     if (longest <= maxLength) return rowsOf(padLength(longest, maxLength), options)
@@ -64,8 +67,13 @@ export function batchSizeFor(lengths: readonly number[], options: BatchingOption
 
 function rowsAt(rows: RowsFor, longest: number): number {
   const size = typeof rows === 'number' ? rows : rows(longest)
-  if (!Number.isInteger(size) || size < 1) throw new RangeError(`A batch has at least 1 row; got ${size}`)
+  if (!Number.isInteger(size) || size < 1) throw new UserError(`A batch has at least 1 row; got ${size}`)
   return size
+}
+
+function needNumberList(op: string, lengths: readonly unknown[]): void {
+  needArray(op, lengths)
+  lengths.forEach((length, i) => needNumbers(op, { [`length ${i}`]: length }))
 }
 
 /** Cuts an order of texts, the longest first within reach, into batches. */
@@ -85,6 +93,8 @@ function cut(order: readonly number[], lengths: readonly number[], rows: RowsFor
  * generator state gives the same batches. (The scheme of `group_by_length` in Hugging Face's Trainer.)
  */
 export function makeBatches(lengths: readonly number[], rows: RowsFor, random: Random): number[][] {
+  needNumberList('makeBatches', lengths)
+  needAll('makeBatches', 'a generator, as of stream(…)', given => given instanceof Random, { random })
   const order = random.shuffle(lengths.map((_, index) => index))
   const usual = lengths.length === 0 ? 1 : rowsAt(rows, Math.ceil(mean(lengths)))
   // A short set is still cut into about four stretches, or else each epoch would batch the same texts together.
@@ -106,6 +116,7 @@ export function makeBatches(lengths: readonly number[], rows: RowsFor, random: R
 
 /** Batches of an evaluation: every index once, longest first (a batch that does not fit fails at once). */
 export function evaluationBatches(lengths: readonly number[], rows: RowsFor): number[][] {
+  needNumberList('evaluationBatches', lengths)
   return cut(
     lengths.map((_, index) => index).sort((a, b) => lengths[b] - lengths[a] || a - b),
     lengths,

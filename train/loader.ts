@@ -1,6 +1,6 @@
 // Data loaders: the batches of a data set, in a new order each epoch; the next ones are prepared while one is used.
 import { type Nested, Tensor, UserError, tensor } from '../engine/index.ts'
-import { needOptions } from '../engine/options.ts'
+import { needFunction, needObjects, needOptions } from '../engine/options.ts'
 import type { TensorData } from '../engine/tensor.ts'
 import { stream } from './random.ts'
 
@@ -20,6 +20,7 @@ export type Columns = Readonly<Record<string, Tensor>>
  * none.
  */
 export function columns<C extends Columns>(given: C): Source<{ [Name in keyof C]: Tensor }> {
+  needObjects('columns', { columns: given })
   const entries = Object.entries(given)
   const other = entries.find(([, column]) => !(column instanceof Tensor))
   if (other) throw new UserError(`columns: ${other[0]} is not a tensor`)
@@ -70,6 +71,8 @@ export function examples<Example>(
   list: Examples<Example>,
   collate: (examples: readonly Example[]) => unknown = stacked,
 ): Source<unknown> {
+  needObjects('examples', { list })
+  needFunction('examples', { 'list.at': list.at, collate })
   return {
     length: list.length,
     async batch(indices) {
@@ -99,7 +102,7 @@ export interface LoaderOptions {
 
 /**
  * `for await (const batch of loader)` is one epoch, and the next loop another. The seed and an epoch's number alone decide
- * its order. Throws a RangeError on a batch size that is not a positive integer, and a UserError on unknown options.
+ * its order. Throws a UserError on a batch size that is not a positive integer, and on unknown options.
  */
 export class DataLoader<Batch> {
   readonly #source: Source<Batch>
@@ -108,14 +111,14 @@ export class DataLoader<Batch> {
 
   constructor(source: Source<Batch>, options: LoaderOptions) {
     needOptions('DataLoader', options, 'batchSize', 'shuffle', 'seed', 'dropLast', 'ahead')
-    if (typeof source.batch !== 'function')
+    if (typeof source?.batch !== 'function')
       throw new UserError('DataLoader: columns(…), examples(…) or another source of batches was expected')
     this.#source = source
     this.#options = { shuffle: false, seed: 0, dropLast: false, ahead: 2, ...options }
     const { batchSize, ahead } = this.#options
     if (!Number.isInteger(batchSize) || batchSize < 1)
-      throw new RangeError(`A batch has at least 1 example; got ${batchSize}`)
-    if (!Number.isInteger(ahead) || ahead < 0) throw new RangeError(`ahead is a count of batches; got ${ahead}`)
+      throw new UserError(`A batch has at least 1 example; got ${batchSize}`)
+    if (!Number.isInteger(ahead) || ahead < 0) throw new UserError(`ahead is a count of batches; got ${ahead}`)
   }
 
   /** Batches per epoch. */

@@ -1,5 +1,7 @@
 // The host's random numbers: sampling, splits, shuffles. A small seeded generator, one for each purpose and epoch, so
 // that a resumed run draws what the unbroken one would have drawn. (Dropout on the GPU has a generator of its own.)
+import { UserError } from '../engine/errors.ts'
+import { needStrings } from '../engine/options.ts'
 
 /** The whole state of a generator: four unsigned 32-bit words, not all zero. JSON keeps it as it is. */
 export type RandomState = readonly [number, number, number, number]
@@ -21,11 +23,11 @@ function mix(word: number): number {
 export class Random {
   readonly #words: Int32Array
 
-  /** Continues from a saved state; for a new generator use `stream`. Throws a TypeError on what is not a state. */
+  /** Continues from a saved state; for a new generator use `stream`. Throws a UserError on what is not a state. */
   constructor(state: RandomState) {
     const isWord = (word: unknown) => Number.isInteger(word) && Number(word) >= 0 && Number(word) <= 0xffffffff
     if (!Array.isArray(state) || state.length !== 4 || !state.every(isWord) || state.every(word => word === 0)) {
-      throw new TypeError(`A random state is four 32-bit words, not all zero; got ${JSON.stringify(state)}`)
+      throw new UserError(`A random state is four 32-bit words, not all zero; got ${JSON.stringify(state)}`)
     }
     this.#words = Int32Array.from(state)
   }
@@ -88,11 +90,12 @@ export class Random {
 
 /**
  * The generator of one purpose: the same seed and name always give the same numbers, and another name gives unrelated
- * ones, so that drawing more for one purpose moves no other. `seed` is a non-negative safe integer.
+ * ones, so that drawing more for one purpose moves no other. `seed` is a non-negative safe integer. Throws a
+ * UserError on another.
  */
 export function stream(seed: number, name: string): Random {
-  if (!Number.isSafeInteger(seed) || seed < 0)
-    throw new RangeError(`A seed is a non-negative whole number; got ${seed}`)
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new UserError(`A seed is a non-negative whole number; got ${seed}`)
+  needStrings('stream', { name })
   const words = [0, 1, 2, 3].map(lane => {
     let hash = mix((seed % 2 ** 32) ^ Math.imul(lane + 1, 0x9e3779b9))
     hash = mix(hash ^ Math.floor(seed / 2 ** 32))

@@ -1,5 +1,7 @@
 // What a trainer has to know of a task: how examples become a batch, the loss and what else a step reports, and how the
 // outputs of an evaluation are summed up. The trainer knows no labels.
+import { needObjects } from '../engine/options.ts'
+import { needArray } from '../engine/shape.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import type { Model } from '../models/model.ts'
 import type { RowLosses } from '../models/losses.ts'
@@ -144,8 +146,11 @@ export interface Task<Target, M extends Module = Model> {
  */
 export function collateTexts(
   examples: readonly (EncodedWindow & Pick<Encoded<unknown>, 'further'>)[],
-  { batch, sequence, windows, padId }: BatchSize,
+  size: BatchSize,
 ): TextArrays {
+  needArray('collateTexts', examples, 'examples')
+  needObjects('collateTexts', { size })
+  const { batch, sequence, windows, padId } = size
   const all = examples.map(example => windowsOf<EncodedWindow>(example))
   const rows = windows ?? batch
   const used = all.reduce((sum, { length }) => sum + length, 0)

@@ -1,10 +1,12 @@
 // Trains any module at a task: what a run is told once, and its phases. The loop itself is `training.ts`. It knows no
 // labels, no command line and no files, and prints nothing: whoever runs it listens.
 import { type KernelTime, type PlanSummary, UserError } from '../engine/index.ts'
-import { defined, needOneOf, needOptions } from '../engine/options.ts'
-import type { Module, Parameter } from '../models/nn.ts'
+import { defined, needObjects, needOneOf, needOptions } from '../engine/options.ts'
+import { needArray } from '../engine/shape.ts'
+import { type Module, needModules } from '../models/nn/module.ts'
+import type { Parameter } from '../models/nn.ts'
 import { AdamW } from './optimizers/adamw.ts'
-import type { Optimizer } from './optimizers/optimizer.ts'
+import { type Optimizer, needOptimizer } from './optimizers/optimizer.ts'
 import type { StateEntry, ValueEntry } from './state.ts'
 import { type BatchingOptions, rowsOf } from './batches.ts'
 import type { Best, CheckpointStore, Position, RunShape } from './checkpoint-store.ts'
@@ -129,6 +131,13 @@ function checkSettings(settings: TrainerSettings): void {
   }
 }
 
+/** Throws a UserError unless these are examples that tasks take. */
+function needExamples(op: string, list: readonly unknown[]): void {
+  needArray(op, list, 'examples')
+  const odd = list.findIndex(each => typeof each !== 'object' || each === null || !('ids' in each))
+  if (odd >= 0) throw new UserError(`${op}: example ${odd} has no ids: plainExamples(…) makes examples of anything`)
+}
+
 /** What is known of a step whether it was taken or not; the task's sums, such as `accuracy`, are among it by name. */
 interface StepFigures {
   readonly step: number
@@ -200,6 +209,8 @@ export class Trainer<Target = unknown> {
     optimizer: Optimizer,
     steps: TrainingSteps,
   ) {
+    // The compiler knows that this is private, JavaScript does not.
+    needOptimizer('a trainer is made by Trainer.over(model, task, settings); new Trainer', { optimizer })
     this.options = options
     this.optimizer = optimizer
     this.task = task
@@ -222,6 +233,8 @@ export class Trainer<Target = unknown> {
     task: Task<Target, M>,
     settings: TrainerSettings,
   ): Promise<Trainer<Target>> {
+    needModules('Trainer', { model })
+    needObjects('Trainer', { task })
     checkSettings(settings)
     const options = { ...DEFAULTS, ...defined(settings) }
     const parameters = model.trainable()
@@ -318,6 +331,8 @@ export class Trainer<Target = unknown> {
     events: TrainerEvents = {},
     from?: Position,
   ): Promise<Outcome> {
+    needExamples('train', train)
+    needExamples('train', validation)
     const training = new Training(
       this,
       { steps: this.#steps, check: this.#check, nameOf: this.#nameOf },
@@ -338,6 +353,7 @@ export class Trainer<Target = unknown> {
     events: TrainerEvents = {},
     what = 'the evaluation',
   ): Promise<Evaluation> {
+    needExamples('evaluate', examples)
     if (examples.length === 0) throw new UserError(`${what}: there are no examples`)
     return evaluate(this.#evaluation, this.task, examples, this.options, {
       what,

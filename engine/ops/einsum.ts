@@ -2,7 +2,7 @@
 // the elements are integers, by a broadcast product), the cheapest pair first. Axes are moved by strides alone.
 import { isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { needAll } from '../options.ts'
+import { needStrings } from '../options.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, needTensorList } from '../tensor.ts'
 import { matmul } from './matmul.ts'
@@ -21,7 +21,7 @@ interface Labelled {
  * shapes that don't fit it.
  */
 export function einsum(equation: string, ...tensors: readonly Tensor[]): Tensor {
-  needAll('einsum', 'a string', argument => typeof argument === 'string', { equation })
+  needStrings('einsum', { equation })
   needTensorList('einsum', tensors)
   const { inputs, output } = parse(equation, tensors)
   const lengths = lengthsOf(equation, inputs)

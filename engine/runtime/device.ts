@@ -3,7 +3,7 @@
 import { type DType, type SubgroupMatrix, type Traits, bytesOf } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { toFloat32, toFloat16 } from '../float16.ts'
-import { needAll } from '../options.ts'
+import { needFunction, needObjects } from '../options.ts'
 import type { TensorData } from '../tensor.ts'
 import { KernelTuning } from '../tune.ts'
 import { Buffers } from './buffers.ts'
@@ -197,9 +197,8 @@ const WANTED_FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestam
 
 /** Opens an adapter with all features that kernels use and with its largest limits. */
 export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promise<Device> {
-  const isObject = (argument: unknown): argument is object => argument instanceof Object
-  needAll('openDevice', 'a GPUAdapter', given => isObject(given) && 'requestDevice' in given, { adapter })
-  needAll('openDevice', 'an object', isObject, { info })
+  needObjects('openDevice', { adapter, info })
+  needFunction('openDevice', { 'adapter.requestDevice': adapter.requestDevice })
   const { limits } = adapter
   const features = WANTED_FEATURES.filter(feature => adapter.features.has(feature)) as GPUFeatureName[]
   const gpu = await adapter.requestDevice({

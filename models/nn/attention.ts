@@ -3,7 +3,7 @@ import { type Variable, attention, range, variable } from '../../engine/index.ts
 import { UserError } from '../../engine/errors.ts'
 import { needOptions } from '../../engine/options.ts'
 import { showShape, showSpec } from '../../engine/shape.ts'
-import type { Tensor } from '../../engine/tensor.ts'
+import { type Tensor, needTensors } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Linear } from './linear.ts'
 import { Module } from './module.ts'
@@ -81,6 +81,7 @@ export class MultiHeadAttention extends Module {
     needOptions('attend', options, 'source', 'mask', 'bias', 'cache')
     const { source = x, mask, bias, cache } = options
     const { causal, path } = this
+    needTensors('attend', { x, source })
     if (x.rank !== 3)
       throw new UserError(`${path || 'MultiHeadAttention'} takes [batch, sequence, width], not ${showShape(x.shape)}`)
     const q = this.#split(this.query.forward(x, context))

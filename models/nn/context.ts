@@ -1,5 +1,6 @@
 // What a forward pass knows of its surroundings: whether it trains, and which step it is.
 import { scalar } from '../../engine/index.ts'
+import { needFunction } from '../../engine/options.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 
 export interface ForwardContext {
@@ -35,6 +36,7 @@ export const currentContext = (): ForwardContext =>
 
 /** Calls `run`, a forward pass, with this context for all layers that are called without one. */
 export function inContext<R>(context: ForwardContext, run: () => R): R {
+  needFunction('inContext', { run })
   const before = current
   current = context
   try {

@@ -9,7 +9,7 @@ import {
 } from '../../engine/index.ts'
 import { UserError } from '../../engine/errors.ts'
 import { sizeOf } from '../../engine/shape.ts'
-import type { Tensor } from '../../engine/tensor.ts'
+import { type Tensor, needTensors } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Module } from './module.ts'
 import { type Initial, Parameter } from './parameter.ts'
@@ -41,6 +41,7 @@ abstract class Convolution extends Module {
 
   /** Images [batch, channels, height, width], or lines [batch, channels, length], to their convolution. */
   forward(x: Tensor, { mixed }: ForwardContext = currentContext()): Tensor {
+    needTensors(this.path || this.constructor.name, { x })
     const { tensor } = this.weight
     return this.convolve(x, mixed ? tensor.cast(x.dtype) : tensor, this.bias?.tensor)
   }

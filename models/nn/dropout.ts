@@ -1,7 +1,7 @@
 // Dropout.
 import { dropout } from '../../engine/index.ts'
 import { UserError } from '../../engine/errors.ts'
-import type { Tensor } from '../../engine/tensor.ts'
+import { type Tensor, needTensors } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Module } from './module.ts'
 
@@ -18,6 +18,7 @@ export class Dropout extends Module {
 
   /** Any shape to the same. */
   forward(x: Tensor, context: ForwardContext = currentContext()): Tensor {
+    needTensors('Dropout', { x })
     if (!context.training || this.rate === 0) return x
     return dropout(x, this.rate, context.nextStream(), context.step, context.seed)
   }

@@ -1,7 +1,7 @@
 // Linear layers, and the low-rank adapters that may be attached to them.
 import { loraLinear, zeros } from '../../engine/index.ts'
 import { UserError } from '../../engine/errors.ts'
-import { needOptions } from '../../engine/options.ts'
+import { needNumbers, needObjects, needOptions } from '../../engine/options.ts'
 import { showShape, sizeOf } from '../../engine/shape.ts'
 import { Tensor } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
@@ -26,6 +26,7 @@ export class LoraAdapter extends Module {
 
   constructor(inputs: number, outputs: number, options: LoraShape) {
     super()
+    needObjects('LoraAdapter', { options })
     const { rank, alpha, rankStabilised = false } = options
     this.rank = rank
     this.alpha = alpha
@@ -49,8 +50,12 @@ export interface LoraShape {
 }
 
 /** The factor on B · A: alpha / rank, or alpha / √rank when rank-stabilised (Kalajdzievski 2023). */
-export const loraScale = ({ rank, alpha, rankStabilised = false }: LoraShape): number =>
-  alpha / (rankStabilised ? Math.sqrt(rank) : rank)
+export function loraScale(shape: LoraShape): number {
+  needObjects('loraScale', { shape })
+  const { rank, alpha, rankStabilised = false } = shape
+  needNumbers('loraScale', { rank, alpha })
+  return alpha / (rankStabilised ? Math.sqrt(rank) : rank)
+}
 
 export interface LinearOptions {
   /** True when left out. */

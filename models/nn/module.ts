@@ -1,8 +1,13 @@
 // Modules: the tree that owns the parameters of a model, and their names.
+import { needAll } from '../../engine/options.ts'
 import { Parameter } from './parameter.ts'
 import { ancestorsOf, isPlaced, joined, noteModule, pathOf, place, placeMembers } from './place.ts'
 
 type Member = Parameter | Module
+
+/** Throws a UserError unless all of these arguments are modules. */
+export const needModules = (op: string, given: Readonly<Record<string, unknown>>): void =>
+  needAll(op, 'a module', argument => argument instanceof Module, given)
 
 /** What is below a module. */
 interface Found {

@@ -2,7 +2,7 @@
 import { type BatchStatistics, batchNorm, batchStatistics, groupNorm } from '../../engine/index.ts'
 import { UserError } from '../../engine/errors.ts'
 import { needOptions } from '../../engine/options.ts'
-import type { Tensor } from '../../engine/tensor.ts'
+import { type Tensor, needTensors } from '../../engine/tensor.ts'
 import { type ForwardContext, currentContext } from './context.ts'
 import { Module } from './module.ts'
 import { Parameter, one } from './parameter.ts'
@@ -31,6 +31,7 @@ export class LayerNorm extends Module {
 
   /** [..., width] to the same. */
   forward(x: Tensor): Tensor {
+    needTensors('LayerNorm', { x })
     return x.layerNorm(this.weight.tensor, this.bias.tensor, this.epsilon)
   }
 }
@@ -56,14 +57,16 @@ export class RMSNorm extends Module {
 
   /** [..., width] to the same shape and dtype. */
   forward(x: Tensor): Tensor {
+    needTensors('RMSNorm', { x })
     return x.rmsNorm(this.weight.tensor, this.epsilon)
   }
 }
 
 /** Throws a UserError unless x is [batch, channels, ...]. */
 function needChannels(module: Module, x: Tensor, channels: number): void {
-  if (x.rank >= 2 && x.shape[1] === channels) return
   const name = module.path || module.constructor.name
+  needTensors(name, { x })
+  if (x.rank >= 2 && x.shape[1] === channels) return
   throw new UserError(`${name} takes [batch, ${channels}, ...], not [${x.shape.join(', ')}]`)
 }
 

@@ -2,9 +2,9 @@
 import type { DType } from '../../shaders/kernel.ts'
 import { type Content, type Variable, compile, variable } from '../../engine/index.ts'
 import { UserError } from '../../engine/errors.ts'
-import { needOptions } from '../../engine/options.ts'
+import { needAll, needOptions } from '../../engine/options.ts'
 import { sameShape, showShape, sizeOf, type Shape } from '../../engine/shape.ts'
-import type { Tensor } from '../../engine/tensor.ts'
+import { type Tensor, needTensors } from '../../engine/tensor.ts'
 import { freshValues } from '../initialise.ts'
 import { pathOf } from './place.ts'
 
@@ -174,6 +174,7 @@ export class Parameter {
 
   /** Writes elements from `elementOffset` on. */
   async write(data: Float32Array<ArrayBuffer>, elementOffset = 0): Promise<void> {
+    needAll(`${this.name}: write`, 'a Float32Array', given => given instanceof Float32Array, { data })
     if (elementOffset + data.length > this.size) {
       throw new Error(`${this.name} ${showShape(this.shape)}: no room for ${data.length} elements at ${elementOffset}`)
     }
@@ -192,6 +193,7 @@ export class Parameter {
 
   /** Computes `value` (same shape, f32) on the GPU and keeps it as the parameter's own. */
   async set(value: Tensor): Promise<void> {
+    needTensors(`${this.name}: set`, { value })
     const { variable } = this
     if (!variable) {
       await this.write(new Float32Array(await value.data()))

@@ -4,7 +4,7 @@ import { needOptions } from '../../engine/options.ts'
 import { checkTensor, fillParameter } from '../filling.ts'
 import { type LazyTensor, type TensorFile, bytesSource, openTensors, serialize } from '../safetensors.ts'
 import { show } from '../show.ts'
-import type { Module } from './module.ts'
+import { type Module, needModules } from './module.ts'
 import type { Parameter } from './parameter.ts'
 
 /** Names that an error lists. */
@@ -41,6 +41,7 @@ export async function save(
   module: Module,
   metadata?: Readonly<Record<string, string>>,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  needModules('save', { module })
   const tensors = []
   for (const { read, ...tensor } of savedTensors(module)) tensors.push({ ...tensor, data: await read() })
   return serialize(tensors, metadata)
@@ -55,7 +56,9 @@ export async function load(
   bytes: Uint8Array<ArrayBuffer> | ArrayBuffer,
   options: LoadOptions = {},
 ): Promise<LoadedNames> {
-  if (typeof bytes !== 'object') throw new UserError(`load takes the bytes of a file, not ${String(bytes)}`)
+  needModules('load', { module })
+  if (!(ArrayBuffer.isView(bytes) || bytes instanceof ArrayBuffer))
+    throw new UserError(`load takes the bytes of a file, not ${String(bytes)}`)
   const source = bytesSource(bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : bytes)
   return loadTensors(module, await openTensors(source, 'the file of parameters'), options)
 }

@@ -120,6 +120,7 @@ describe('an argument that is missing, or another, is refused', () => {
     ['einsum: equation must be a string, not f32[2, 3]', () => js.einsum(m, m)],
     ['einsum: element 1 must be a tensor, not undefined', () => js.einsum('ij,jk->ik', m, undefined)],
     ['grad: element 0 must be a tensor, not [object Object]', () => js.grad(m.sum(), [{ tensor: m }])],
+    ['tensor(…) makes a tensor of numbers', () => Reflect.construct(engine.Tensor, [[1, 2, 3]]) as unknown],
     ['variable: shape must be an array, not undefined', () => js.variable()],
     ['hostTensor: read must be a function, not undefined', () => js.hostTensor({ shape: [2], dtype: 'f32' })],
     ['compile: fn must be a function, not f32[2, 3]', () => js.compile(m)],
@@ -133,7 +134,7 @@ describe('an argument that is missing, or another, is refused', () => {
 
   test('by a promise where the result is one', async () => {
     await expect(js.readAll(m)).rejects.toThrow('readAll: an array of tensors was expected, not f32[2, 3]')
-    await expect(js.openDevice({}, {})).rejects.toThrow('openDevice: adapter must be a GPUAdapter, not [object Object]')
+    await expect(js.openDevice({}, {})).rejects.toThrow('openDevice: adapter.requestDevice must be a function')
   })
 })
 

@@ -52,7 +52,7 @@ describe('a text', () => {
           'holds 6 of a text beside the special ones, and neighbours cannot share all of them',
       ),
     )
-    expect(() => windowRanges(20, 6, 6)).toThrow(RangeError)
+    for (const size of [6, NaN]) expect(() => windowRanges(20, size, 6)).toThrow(UserError)
     const pair = { text: text(5), pair: text(9) }
     expect(() => encodeText(tokenizer, pair, { maxLength: 11, window: 2 })).not.toThrow()
     expect(() => encodeText(tokenizer, pair, { maxLength: 10, window: 2 })).toThrow(

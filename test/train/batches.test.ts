@@ -1,6 +1,7 @@
 // Batches: every example once, like with like, padded to few lengths.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { UserError } from '../../engine/errors.ts'
 import { IGNORED } from '../../models/index.ts'
 import { evaluationBatches, makeBatches, padLength, rowsFor } from '../../train/batches.ts'
 import { stream } from '../../train/random.ts'
@@ -59,8 +60,8 @@ describe('batches of an epoch', () => {
 
   test('a batch size below 1 is refused', () => {
     for (const batchSize of [0, -2, 1.5]) {
-      expect(() => makeBatches([1], batchSize, stream(1, ''))).toThrow(RangeError)
-      expect(() => evaluationBatches([1], batchSize)).toThrow(RangeError)
+      expect(() => makeBatches([1], batchSize, stream(1, ''))).toThrow(UserError)
+      expect(() => evaluationBatches([1], batchSize)).toThrow(UserError)
     }
   })
 })

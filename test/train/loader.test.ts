@@ -109,7 +109,7 @@ describe('batches', () => {
   })
 
   test('have a size', () => {
-    for (const batchSize of [0, 1.5]) expect(() => new DataLoader(list(1), { batchSize })).toThrow(RangeError)
-    expect(() => new DataLoader(list(1), { batchSize: 1, ahead: -1 })).toThrow(RangeError)
+    for (const batchSize of [0, 1.5]) expect(() => new DataLoader(list(1), { batchSize })).toThrow(UserError)
+    expect(() => new DataLoader(list(1), { batchSize: 1, ahead: -1 })).toThrow(UserError)
   })
 })

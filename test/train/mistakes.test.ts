@@ -36,6 +36,8 @@ describe('a layer refuses', () => {
     ["a parameter can't have the shape [, 4]", () => new js.Linear(4)],
     ["a parameter can't have the shape 3", () => new js.Parameter(3)],
     ['Parameter: there is no option init', () => new js.Parameter([3], { init: 1 })],
+    ['LayerNorm: x must be a tensor, not [1,2,3]', () => new js.LayerNorm(3).forward([1, 2, 3])],
+    ['save: module must be a module, not [object Object]', () => save({} as nn.Module)],
     ['Linear takes [..., 3], not 1,2,3', () => new js.Linear(3, 2).forward([1, 2, 3])],
     ['Embedding: there is no option padding_idx', () => new js.Embedding(3, 2, { padding_idx: 0 })],
     ['LayerNorm: there is no option eps', () => new js.LayerNorm(3, { eps: 1e-6 })],
@@ -85,6 +87,10 @@ describe('an optimizer refuses', () => {
     ['AdamW: a module, an array of parameters, or groups', () => new js.AdamW()],
     ['AdamW has nothing to train: no parameter is trainable', () => new js.AdamW(line().freeze())],
     ['Adam: there is no option betas', () => new js.Adam(line(), { betas: [0.9, 0.99] })],
+    [
+      'minimize: loss must be a function, not f32[]',
+      () => new training.SGD(line()).minimize(ones([]) as unknown as () => Tensor),
+    ],
     ['SGD: momentum is -1', () => new js.SGD(line(), { momentum: -1 })],
     ['Lion: beta2 is 2', () => new js.Lion(line(), { beta2: 2 })],
     ['Muon: adjust is adam, not one of original, adamw', () => new js.Muon(line(), { adjust: 'adam' })],
@@ -108,11 +114,17 @@ describe('a schedule', () => {
     ['A schedule takes a count of steps; got NaN', () => schedule('linear', { steps: NaN })],
     ['Restarts come after 1 step or more', () => cosineRestarts(0)],
     ['Restarts come after 1 step or more', () => cosineRestarts(5, 0.5)],
+    ['exponential: gamma must be a number, not NaN', () => training.exponential(NaN)],
+    [
+      'warmedUp: after must be a function, not undefined',
+      () => training.warmedUp(...([5] as unknown as [5, training.Schedule])),
+    ],
   ])
 
   test('has no warm-up if none is asked for, and a finite rate at every step', () => {
     expect(schedule('linear', { steps: 4 })(0)).toBe(1)
     expect([0, 30_000].map(inverseSquareRoot(0))).toEqual([1, 0.5])
+    expect(cosineRestarts(5)(Infinity)).toBeNaN()
   })
 })
 
@@ -122,6 +134,7 @@ describe('a data loader refuses', () => {
     ['columns: x is not a tensor', () => training.columns({ x: [[1, 2]] as unknown as Tensor })],
     ['DataLoader: there is no option shufle', () => new js.DataLoader(data, { batchSize: 2, shufle: true })],
     ['DataLoader: options are an object', () => new js.DataLoader(data)],
+    ['DataLoader: columns(…), examples(…)', () => new js.DataLoader(undefined, { batchSize: 1 })],
     ['DataLoader: columns(…), examples(…)', () => new js.DataLoader([1, 2, 3], { batchSize: 1 })],
   ])
 })
@@ -151,6 +164,15 @@ describe('a trainer refuses', () => {
     ['Trainer: schedule is cos, not one of linear, cosine, constant', () => over({ schedule: 'cos' })],
     ['Trainer: precision is bf16, not one of', () => over({ precision: 'bf16' })],
     ['the best evaluation is chosen by acc, but an evaluation has only loss', () => trained({ bestMetric: 'acc' })],
+    ['new Trainer: optimizer must be an optimizer', () => new js.Trainer(line(), task, { epochs: 1, batchSize: 2 })],
+    [
+      'Trainer: model must be a module, not undefined',
+      () => training.Trainer.over(...([] as unknown as Parameters<typeof training.Trainer.over>)),
+    ],
+    [
+      'train: example 0 has no ids: plainExamples(…)',
+      async () => (await over({})).train([[1, 2, 3]] as never, [], undefined),
+    ],
     ['there are no examples to train on', async () => (await over({})).train([], [], undefined)],
     ['the evaluation: there are no examples', async () => (await over({})).evaluate([])],
     [

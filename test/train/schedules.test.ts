@@ -1,6 +1,7 @@
 // Schedules against the figures that Transformers publishes for its own (tests/optimization, peak rate 10).
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { UserError } from '../../engine/errors.ts'
 import { schedule, SCHEDULES, warmupSteps } from '../../train/schedules.ts'
 
 const rates = (name: (typeof SCHEDULES)[number], warmup: number, steps: number) => {
@@ -49,7 +50,7 @@ describe('learning-rate schedules', () => {
     expect(warmupSteps(0.06, 101)).toBe(7)
     expect(warmupSteps(1, 100)).toBe(1)
     expect(warmupSteps(30, 100)).toBe(30)
-    for (const bad of [-0.1, NaN]) expect(() => warmupSteps(bad, 100)).toThrow(RangeError)
+    for (const bad of [-0.1, NaN]) expect(() => warmupSteps(bad, 100)).toThrow(UserError)
   })
 
   test('a warm-up longer than the run only rises', () => {

@@ -2,7 +2,8 @@
 import { type Variable, UserError, variable } from '../../engine/index.ts'
 import { needOptions } from '../../engine/options.ts'
 import { sizeOf } from '../../engine/shape.ts'
-import type { Module, Parameter } from '../../models/nn.ts'
+import { type Module, needModules } from '../../models/nn/module.ts'
+import type { Parameter } from '../../models/nn.ts'
 
 export interface AverageOptions {
   /** How much of the average a step keeps; 0.999 when left out. */
@@ -18,6 +19,7 @@ export class MovingAverage {
   readonly #decay: number
 
   constructor(module: Module, options: AverageOptions = {}) {
+    needModules('MovingAverage', { module })
     needOptions('MovingAverage', options, 'decay')
     const { decay = 0.999 } = options
     if (!(decay >= 0 && decay <= 1)) throw new UserError(`an average's decay is between 0 and 1, not ${decay}`)

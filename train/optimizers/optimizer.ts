@@ -15,7 +15,9 @@ import {
   tensor,
   variable,
 } from '../../engine/index.ts'
-import { defined, needOptions } from '../../engine/options.ts'
+import { defined, needAll, needFunction, needOptions } from '../../engine/options.ts'
+import { needArray } from '../../engine/shape.ts'
+import { needTensorList } from '../../engine/tensor.ts'
 import { Module, Parameter, forwardContext, inContext } from '../../models/nn.ts'
 import type { StateEntry } from '../state.ts'
 import { ALIGNMENT, type Arena, checkOwned, flattened, takeOver } from './arenas.ts'
@@ -204,7 +206,7 @@ function groupsOf<Settings>(
     return list
   }
   if (trained instanceof Module) return [{ parameters: listOf(trained), own: {} }]
-  need(Array.isArray(trained))
+  need(Array.isArray(trained) && trained.every(each => each instanceof Object))
   const isGroup = (each: Parameter | Group<Settings>): each is Group<Settings> => !(each instanceof Parameter)
   const groups = trained.filter(isGroup)
   need(groups.length === 0 || groups.length === trained.length)
@@ -224,6 +226,7 @@ export class Optimizer {
   readonly #step: Tensor
 
   constructor(parts: readonly Part[], { clip = 0, seed = 0 }: WholeSettings = {}) {
+    needArray('Optimizer', parts, 'parts')
     this.#parts = parts
     this.#settings = { clip, seed }
     this.#numbers = hostTensor(
@@ -269,6 +272,7 @@ export class Optimizer {
    * parameters.
    */
   minimize(loss: () => Tensor): Tensor {
+    needFunction('minimize', { loss })
     this.#begin('minimize')
     const context = forwardContext({ training: true, seed: this.#settings.seed, step: this.#step })
     const value = inContext(context, loss)
@@ -285,6 +289,7 @@ export class Optimizer {
    * norm, f32 [], before clipping. Throws as `minimize` does.
    */
   apply(gradients: readonly Tensor[]): Tensor {
+    needTensorList('apply', gradients)
     this.#begin('apply')
     return this.update(this.flatten(this.parameters, gradients), this.#numbers)
   }
@@ -442,11 +447,17 @@ export class Optimizer {
   }
 }
 
+/** Throws a UserError unless these arguments are optimizers. */
+export const needOptimizer = (op: string, given: Readonly<Record<string, unknown>>): void =>
+  needAll(op, 'an optimizer', argument => argument instanceof Optimizer, given)
+
 /**
  * One optimizer that takes the steps of several, each for its own parameters. The gradient's norm is that of all, and
  * `clip` holds for it. Throws a UserError if two train the same parameter.
  */
 export function together(optimizers: readonly Optimizer[], settings: WholeSettings = {}): Optimizer {
+  needArray('together', optimizers, 'optimizers')
+  optimizers.forEach((optimizer, i) => needOptimizer('together', { [`element ${i}`]: optimizer }))
   const parts = optimizers.flatMap(optimizer => optimizer.parts)
   const all = parts.flatMap(({ parameters }) => parameters)
   const twice = all.find((parameter, i) => all.indexOf(parameter) !== i)

@@ -4,10 +4,11 @@ import { UserError } from '../../engine/index.ts'
 import type { TensorData } from '../../engine/tensor.ts'
 import { checkTensor } from '../../models/filling.ts'
 import { type TensorFile, type TensorToWrite, bytesSource, openTensors, serialize } from '../../models/safetensors.ts'
-import type { Optimizer } from './optimizer.ts'
+import { type Optimizer, needOptimizer } from './optimizer.ts'
 
 /** The state of an optimizer: `hidden.weight.m` and so on, and how many steps it has taken. Not the parameters. */
 export async function saveOptimizer(optimizer: Optimizer): Promise<Uint8Array<ArrayBuffer>> {
+  needOptimizer('saveOptimizer', { optimizer })
   await optimizer.adopt()
   const read = new Map<unknown, TensorData>()
   const tensors: TensorToWrite[] = []
@@ -22,6 +23,7 @@ export async function saveOptimizer(optimizer: Optimizer): Promise<Uint8Array<Ar
 
 /** Restores such a state. Throws a UserError, with nothing changed, if it is of other parameters or another optimizer. */
 export async function loadOptimizer(optimizer: Optimizer, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  needOptimizer('loadOptimizer', { optimizer })
   await optimizer.adopt()
   const file = await openTensors(bytesSource(bytes), "the optimizer's state")
   const steps = stepsOf(file)

@@ -13,7 +13,7 @@ import {
   collateTexts,
   poolWindows,
 } from '../task.ts'
-import { measured } from './results.ts'
+import { measured, needTaskOptions } from './results.ts'
 
 /** Texts, and `labels` i32 [batch] of class numbers; rows past the last example, and examples without a label, are ignored. */
 export function collateClasses(
@@ -68,10 +68,11 @@ export function forwardClasses(
 const TWO = ['0', '1'] as const
 
 /** The task of one label per text, of two classes where no labels are given. */
-export function classesTask({
-  labels = TWO,
-  ...options
-}: CrossEntropyOptions & { readonly labels?: readonly string[] } = {}): Task<number, SequenceClassifier> {
+export function classesTask(
+  given: CrossEntropyOptions & { readonly labels?: readonly string[] } = {},
+): Task<number, SequenceClassifier> {
+  needTaskOptions('classesTask', given, false)
+  const { labels = TWO, ...options } = given
   return {
     ...measured('classes', labels),
     sums: ['accuracy'],

@@ -1,5 +1,6 @@
 // A task with a teacher: beside the labels, the student learns what a trained model answers to the same texts (Hinton et
 // al. 2015). The teacher's answers are part of the examples, so it takes no part in training itself.
+import { needObjects } from '../../engine/options.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { classDivergence, labelDivergence, outputDistance } from '../../models/distillation.ts'
 import type { Classifier } from '../../models/model.ts'
@@ -40,8 +41,10 @@ export function distilledTask(
   task: Task<Target, Classifier>,
   name: TaskName,
   labels: number,
-  { weight, temperature }: Distillation,
+  distillation: Distillation,
 ): Task<Target, Classifier> {
+  needObjects('distilledTask', { task, distillation })
+  const { weight, temperature } = distillation
   return {
     ...task,
     sums: [...task.sums, ...PARTS],

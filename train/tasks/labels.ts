@@ -12,7 +12,7 @@ import {
   collateTexts,
   poolWindows,
 } from '../task.ts'
-import { measured } from './results.ts'
+import { measured, needTaskOptions } from './results.ts'
 
 /**
  * Texts, `wanted` f32 [batch, labels] of 0 and 1 (or what lies between), and `counts` f32 [batch]: 1 for an example with a label.
@@ -67,15 +67,13 @@ export function forwardLabels(
 }
 
 /** The task of several labels at once; `classWeights` are factors for the positive part of each. */
-export function labelsTask({
-  labels,
-  classWeights: positiveWeights,
-  labelSmoothing,
-}: {
+export function labelsTask(options: {
   readonly labels: readonly string[]
   readonly classWeights?: readonly number[]
   readonly labelSmoothing?: number
 }): Task<ArrayLike<number>, SequenceClassifier> {
+  needTaskOptions('labelsTask', options)
+  const { labels, classWeights: positiveWeights, labelSmoothing } = options
   return {
     ...measured('labels', labels),
     sums: ['accuracy'],

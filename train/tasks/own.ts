@@ -1,5 +1,7 @@
 // Tasks for modules of one's own: examples of any kind, a loss, and figures.
 import { Tensor, UserError, full, ones } from '../../engine/index.ts'
+import { needFunction, needObjects, needStrings } from '../../engine/options.ts'
+import { needArray } from '../../engine/shape.ts'
 import type { ForwardContext, Module } from '../../models/nn.ts'
 import type { Encoded, ExampleOutput, Figures, Forward, Task } from '../task.ts'
 import type { Random } from '../random.ts'
@@ -35,11 +37,13 @@ export interface OwnTask<Example, M extends Module, Inputs extends Named = Named
 }
 
 /** A trainer's task from one of one's own. Its examples are those of `plainExamples`. */
-export function defineTask<Example, M extends Module, Inputs extends Named = Named>({
-  sums = [],
-  bestMetric = 'loss',
-  ...own
-}: OwnTask<Example, M, Inputs>): Task<Example, M> {
+export function defineTask<Example, M extends Module, Inputs extends Named = Named>(
+  task: OwnTask<Example, M, Inputs>,
+): Task<Example, M> {
+  needObjects('defineTask', { task })
+  const { sums = [], bestMetric = 'loss', ...own } = task
+  needStrings('defineTask', { name: own.name })
+  needFunction('defineTask', { batch: own.batch, forward: own.forward })
   return {
     name: own.name,
     sums,
@@ -86,5 +90,7 @@ function weighted(loss: Tensor, rows: number, name: string): Forward['losses'] {
 }
 
 /** Examples of any kind for a trainer whose task was made by `defineTask`. */
-export const plainExamples = <Example>(examples: readonly Example[]): Encoded<Example>[] =>
-  examples.map(target => ({ ids: [0], target }))
+export function plainExamples<Example>(examples: readonly Example[]): Encoded<Example>[] {
+  needArray('plainExamples', examples, 'examples')
+  return examples.map(target => ({ ids: [0], target }))
+}

@@ -1,5 +1,6 @@
 // What an evaluation's outputs mean, by kind of task: the results that metrics are computed from.
-import { IGNORED } from '../../models/losses.ts'
+import { needAll, needOptions } from '../../engine/options.ts'
+import { type CrossEntropyOptions, IGNORED } from '../../models/losses.ts'
 import { predictions } from '../metrics/confusion.ts'
 import type { Basis } from '../metrics/constant.ts'
 import { sigmoid, softmax } from '../metrics/probabilities.ts'
@@ -94,6 +95,16 @@ export function resultsOf(
       }
     }
   }
+}
+
+/** Throws a UserError on options of a task that do not exist, and unless its labels, if they are needed or given, are a list. */
+export function needTaskOptions(
+  name: string,
+  options: CrossEntropyOptions & { readonly labels?: readonly string[] },
+  areNeeded = true,
+): void {
+  needOptions(name, options, 'labels', 'classWeights', 'labelSmoothing')
+  if (areNeeded || options.labels !== undefined) needAll(name, 'an array', Array.isArray, { labels: options.labels })
 }
 
 /** What the tasks that metrics are known of have in common: name, figures, and which of them decides. */

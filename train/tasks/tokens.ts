@@ -14,7 +14,7 @@ import {
   collateTexts,
 } from '../task.ts'
 import { countCorrect, countOf } from './classes.ts'
-import { measured } from './results.ts'
+import { measured, needTaskOptions } from './results.ts'
 
 /**
  * Texts, and `labels` i32 [windows, sequence] of class numbers; −100 where a token has none, and on padding.
@@ -62,10 +62,11 @@ export function forwardTokens(
 }
 
 /** The task of one label per token. */
-export function tokensTask({
-  labels,
-  ...options
-}: CrossEntropyOptions & { readonly labels: readonly string[] }): Task<ArrayLike<number>, TokenClassifier> {
+export function tokensTask(
+  given: CrossEntropyOptions & { readonly labels: readonly string[] },
+): Task<ArrayLike<number>, TokenClassifier> {
+  needTaskOptions('tokensTask', given)
+  const { labels, ...options } = given
   return {
     ...measured('tokens', labels),
     sums: ['accuracy'],
