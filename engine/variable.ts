@@ -8,7 +8,7 @@ import { makeSource } from './ops/source.ts'
 import { type Device, currentDevice } from './runtime/device.ts'
 import { needShape, sameShape, showSpec, sizeOf } from './shape.ts'
 import { Storage } from './storage.ts'
-import { Tensor, type TensorData } from './tensor.ts'
+import { Tensor, type TensorData, needTensors } from './tensor.ts'
 
 /** Part of what a variable holds at first, from element `at` on: numbers, or a copy of another one's elements. */
 export type Content =
@@ -47,7 +47,7 @@ export class Variable {
     if (this.dtype === 'f16' && end % 2 !== 0 && end < sizeOf(this.shape)) {
       throw new UserError(`${this.name}: a write to f16 has to end at an even element or the last one, not at ${end}`)
     }
-    if (at < 0 || end > sizeOf(this.shape)) {
+    if (!(Number.isInteger(at) && at >= 0 && end <= sizeOf(this.shape))) {
       throw new UserError(`${this.name}: ${data.length} numbers at element ${at} do not fit in ${showSpec(this)}`)
     }
     const device = await currentDevice()
@@ -59,7 +59,7 @@ export class Variable {
 
   /** Copies `count` numbers (all by default) from element `at` to the host. Throws a UserError past its end. */
   async read(at = 0, count = sizeOf(this.shape) - at): Promise<TensorData> {
-    if (at < 0 || count < 0 || at + count > sizeOf(this.shape)) {
+    if (![at, count].every(n => Number.isInteger(n) && n >= 0) || at + count > sizeOf(this.shape)) {
       throw new UserError(`${this.name}: ${count} numbers at element ${at} are not within ${showSpec(this)}`)
     }
     const device = await currentDevice()
@@ -68,6 +68,7 @@ export class Variable {
 
   /** Sets its value after the call of a compiled function. Throws a UserError outside of one, and if specs differ. */
   assign(value: Tensor): void {
+    needTensors(`${this.name}: assign`, { value })
     if (!sameShape(value.shape, this.shape) || value.dtype !== this.dtype) {
       throw new UserError(`${this.name}: assign takes ${showSpec(this)}, not ${showSpec(value)}`)
     }

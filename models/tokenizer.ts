@@ -2,6 +2,7 @@
 // sequences cut to length, and a check that a tokenizer belongs to its model. The pieces are wordpiece.ts'.
 import { UserError } from '../engine/errors.ts'
 import { needObjects, needStrings } from '../engine/options.ts'
+import { needArray } from '../engine/shape.ts'
 import { type BertNormalizer, isBertNormalizer } from './bert-text.ts'
 import type { ModelConfig } from './config.ts'
 import { parseTokenizerFile } from './tokenizer-file.ts'
@@ -110,8 +111,14 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
       const ids = [clsId, ...a, sepId, ...b, sepId]
       return { ids, typeIds: ids.map((_, i) => (i < a.length + 2 ? 0 : 1)), tokens }
     },
-    tokens: text => engine.tokens(text),
-    decode: (ids, { skipSpecial = false } = {}) => engine.text(ids, skipSpecial),
+    tokens(text) {
+      needStrings('tokens', { text })
+      return engine.tokens(text)
+    },
+    decode(ids, { skipSpecial = false } = {}) {
+      needArray('decode', ids)
+      return engine.text(ids, skipSpecial)
+    },
   }
 }
 

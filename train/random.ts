@@ -2,6 +2,7 @@
 // that a resumed run draws what the unbroken one would have drawn. (Dropout on the GPU has a generator of its own.)
 import { UserError } from '../engine/errors.ts'
 import { needStrings } from '../engine/options.ts'
+import { needArray } from '../engine/shape.ts'
 
 /** The whole state of a generator: four unsigned 32-bit words, not all zero. JSON keeps it as it is. */
 export type RandomState = readonly [number, number, number, number]
@@ -61,7 +62,7 @@ export class Random {
   /** A uniform integer in [0, n), without bias; n in 1 … 2^32. */
   below(n: number): number {
     if (!Number.isInteger(n) || n < 1 || n > 2 ** 32)
-      throw new RangeError(`below(n) takes a whole n in 1 … 2^32; got ${n}`)
+      throw new UserError(`below(n) takes a whole n in 1 … 2^32; got ${n}`)
     // Draws past the largest multiple of n would favour the small results, so they are drawn again.
     const limit = 2 ** 32 - (2 ** 32 % n)
     for (;;) {
@@ -72,6 +73,7 @@ export class Random {
 
   /** Shuffles in place (Fisher and Yates), every order equally likely, and returns the same array. */
   shuffle<T>(array: T[]): T[] {
+    needArray('shuffle', array, 'anything')
     for (let i = array.length - 1; i > 0; i--) {
       const j = this.below(i + 1)
       const held = array[i]

@@ -2,7 +2,7 @@
 // outputs of an evaluation are summed up. The trainer knows no labels.
 import { needObjects } from '../engine/options.ts'
 import { needArray } from '../engine/shape.ts'
-import type { Tensor } from '../engine/tensor.ts'
+import { type Tensor, needTensors } from '../engine/tensor.ts'
 import type { Model } from '../models/model.ts'
 import type { RowLosses } from '../models/losses.ts'
 import type { ForwardContext, Module } from '../models/nn.ts'
@@ -191,4 +191,7 @@ export function collateTexts(
 }
 
 /** Scores of texts, f32 [batch, labels], from those of their windows, f32 [windows, labels]: of each text the mean. */
-export const poolWindows = (scores: Tensor, pooling: Tensor | undefined): Tensor => pooling?.matmul(scores) ?? scores
+export function poolWindows(scores: Tensor, pooling: Tensor | undefined): Tensor {
+  needTensors('poolWindows', { scores, ...(pooling === undefined ? {} : { pooling }) })
+  return pooling?.matmul(scores) ?? scores
+}

@@ -164,6 +164,7 @@ export class KeyValueCache {
    * other shapes.
    */
   append(keys: Tensor, values: Tensor): Kept {
+    needTensors('append', { keys, values })
     const [batch, capacity, ...head] = this.shape
     const added = keys.shape[1]
     const expected = [batch, added, ...head]

@@ -78,6 +78,8 @@ export abstract class Module {
    * be empty: what is in the member then has the names that it would have here.
    */
   protected add<M extends Member>(name: string, member: M): M {
+    const isMember = (given: unknown): boolean => given instanceof Module || given instanceof Parameter
+    needAll('add', 'a module or a parameter', isMember, { member })
     this.#named.set(member, name)
     return member
   }

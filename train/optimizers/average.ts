@@ -1,6 +1,6 @@
 // Exponential moving averages of parameters (Polyak and Juditsky 1992), which often evaluate better than the parameters.
 import { type Variable, UserError, variable } from '../../engine/index.ts'
-import { needOptions } from '../../engine/options.ts'
+import { needFunction, needOptions } from '../../engine/options.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { type Module, needModules } from '../../models/nn/module.ts'
 import type { Parameter } from '../../models/nn.ts'
@@ -42,6 +42,7 @@ export class MovingAverage {
 
   /** Has the module use the averages while `run` runs, for an evaluation or to save it. */
   async during<R>(run: () => Promise<R>): Promise<R> {
+    needFunction('during', { run })
     await this.#swap()
     try {
       return await run()

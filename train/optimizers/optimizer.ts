@@ -390,7 +390,7 @@ export class Optimizer {
   }
 
   get #owned(): readonly OwnedArena[] {
-    if (!this.#arenas) throw new Error('the optimizer has no memory yet: await adopt() first')
+    if (!this.#arenas) throw new UserError('the optimizer has no memory yet: await adopt() first')
     return this.#arenas
   }
 
