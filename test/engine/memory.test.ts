@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { planMemory } from '../../engine/compile/memory.ts'
 import type { Region, Step } from '../../engine/compile/region.ts'
 import { schedule } from '../../engine/compile/schedule.ts'
+import { loadKernels, registeredOps } from '../../engine/graph.ts'
 import { grad, tensor } from '../../engine/index.ts'
 import type { Launch, Traits } from '../../shaders/kernel.ts'
 
@@ -77,7 +78,8 @@ describe('memory by liveness', () => {
     expect(planMemory(steps, new Set()).sizes).toEqual([1024, 1024])
   })
 
-  test('the plan of a network and its gradients is sound, and smaller than the sum of its values', () => {
+  test('the plan of a network and its gradients is sound, and smaller than the sum of its values', async () => {
+    await loadKernels(registeredOps())
     const traits: Traits = {
       name: 'any',
       cpu: false,
