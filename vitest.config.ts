@@ -1,12 +1,19 @@
-// How the tests run: by two processes at a time, most of which run many files (test/support/processes.ts).
+// How the tests run: by several processes at a time, most of which run many files (test/support/processes.ts).
 
 import { globSync } from 'node:fs'
+import { availableParallelism, totalmem } from 'node:os'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 import { ALONE, OWN_PROCESS } from './test/support/processes.ts'
 import { CountingReporter } from './test/support/reporter.ts'
 import { CostSequencer } from './test/support/sequencer.ts'
 
 const ALL = ['test/**/*.test.ts']
+
+/**
+ * Processes at a time: one more than there are cores, since each waits now and then for a command, a database or a page;
+ * no more than memory is enough for, at 3 GB each; and at most 8, for each compiles kernels that the others have, too.
+ */
+const WORKERS = Math.max(1, Math.min(availableParallelism() + 1, Math.floor(totalmem() / 3e9), 8))
 
 /** Vitest's projects for the test files that `isWanted` chooses. */
 export function projects(isWanted: (file: string) => boolean = () => true): TestProjectInlineConfiguration[] {
@@ -30,7 +37,7 @@ export default defineConfig({
   test: {
     projects: projects(),
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: WORKERS,
     setupFiles: ['test/support/cost.ts'],
     sequence: { sequencer: CostSequencer },
     // A slow machine's compiler may take minutes for the kernels of one test.

@@ -1,8 +1,7 @@
 // Child processes that are disturbed in the middle of their run.
-import { readdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Workplace } from './command.ts'
-import type { Running } from './tiny.ts'
 
 type Environment = Record<string, string | undefined>
 
@@ -47,16 +46,22 @@ export function losing(place: Workplace, name: string, times: number): Promise<E
   )
 }
 
-/** Kills a process once the folder `run` has a checkpoint after the first step. Throws if it ends before. */
-export async function killAfterCheckpoint({ child, ended }: Running, run: string): Promise<void> {
-  let hasEnded = false
-  void ended.then(() => (hasEnded = true))
-  const isThere = async (): Promise<boolean> =>
-    (await readdir(join(run, 'checkpoints')).catch(() => [])).some(name => /^step-0*[1-9]\d*$/.test(name))
-  while (!(await isThere())) {
-    if (hasEnded) throw new Error(`it ended too soon: ${(await ended).stderr}`)
-    await new Promise(done => setTimeout(done, 2))
+/** Environment of a child that gets a signal as soon as it has written a checkpoint of this step or a later one. */
+export function signalledAfter(place: Workplace, step: number, signal: NodeJS.Signals): Promise<Environment> {
+  return preloaded(
+    place,
+    `${signal}-after-${step}`,
+    `
+  import files from 'node:fs/promises'
+  import { syncBuiltinESMExports } from 'node:module'
+  const { rename } = files
+  files.rename = async (from, to) => {
+    await rename(from, to)
+    if (!(Number(/checkpoints.step-(\\d+)$/.exec(to)?.[1]) >= ${step})) return
+    files.rename = rename
+    syncBuiltinESMExports()
+    process.kill(process.pid, '${signal}')
   }
-  child.kill('SIGKILL')
-  await ended
+  syncBuiltinESMExports()`,
+  )
 }

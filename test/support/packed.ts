@@ -1,6 +1,19 @@
 // The package as npm packs it, in an empty project with only what npm installs beside it.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -28,6 +41,44 @@ export interface Ended {
   readonly stderr: string
 }
 
+/** What the package is made from, in the checkout. */
+const SOURCES = [
+  ...['package.json', 'README.md', 'LICENSE', 'tsconfig*.json', 'node_modules/typescript/package.json'],
+  '{engine,shaders,models,train}/**',
+]
+
+/**
+ * The package as `npm pack` makes it of the checkout as it is now. It is built once for all that need it, and again when
+ * a source changes.
+ */
+function packed(): string {
+  const hash = createHash('sha256')
+  for (const file of globSync(SOURCES, { cwd: root }).sort()) {
+    const path = join(root, file)
+    if (statSync(path).isFile()) hash.update(`${file}\0`).update(readFileSync(path)).update('\0')
+  }
+  const folder = join(root, '.cache/packed')
+  const name = `${hash.digest('hex').slice(0, 32)}.tgz`
+  if (existsSync(join(folder, name))) return join(folder, name)
+
+  mkdirSync(folder, { recursive: true })
+  const making = mkdtempSync(join(folder, 'making-'))
+  try {
+    for (const file of ['package.json', 'README.md', 'LICENSE']) cpSync(join(root, file), join(making, file))
+    execFileSync(process.execPath, [join(root, 'train/node/build.mjs'), join(making, 'dist')])
+    execFileSync('npm', ['pack', '--ignore-scripts', '--loglevel=error'], {
+      cwd: making,
+      shell: process.platform === 'win32',
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    for (const old of globSync('*.tgz', { cwd: folder })) rmSync(join(folder, old), { force: true })
+    renameSync(join(making, `tilegrad-${manifest.version}.tgz`), join(folder, name))
+  } finally {
+    rmSync(making, { recursive: true, force: true })
+  }
+  return join(folder, name)
+}
+
 export class PackedProject {
   readonly #folder: string
   /** What `npm pack` made. */
@@ -41,25 +92,16 @@ export class PackedProject {
 
   private constructor(folder: string) {
     this.#folder = folder
-    this.tarball = join(folder, `tilegrad-${manifest.version}.tgz`)
+    this.tarball = packed()
     this.path = join(folder, 'project')
     this.installed = join(this.path, 'node_modules/tilegrad')
     this.cache = join(folder, 'cache')
   }
 
-  /** Builds and packs the checkout, and unpacks the package in a new project. */
+  /** Unpacks the package of the checkout in a new project. */
   static async make(): Promise<PackedProject> {
     const folder = mkdtempSync(join(tmpdir(), 'tilegrad-package-'))
     const project = new PackedProject(folder)
-    const staged = join(folder, 'staged')
-    mkdirSync(staged)
-    for (const file of ['package.json', 'README.md', 'LICENSE']) cpSync(join(root, file), join(staged, file))
-    execFileSync(process.execPath, [join(root, 'train/node/build.mjs'), join(staged, 'dist')])
-    execFileSync('npm', ['pack', '--ignore-scripts', '--loglevel=error', '--pack-destination', folder], {
-      cwd: staged,
-      shell: process.platform === 'win32',
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
     mkdirSync(project.installed, { recursive: true })
     await extract({ file: project.tarball, cwd: project.installed, strip: 1 })
     project.write('package.json', '{ "type": "module" }\n')

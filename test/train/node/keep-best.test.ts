@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { linesOf } from '../../support/metrics.ts'
 import { type Workplace, filesBelow, makeWorkplace, tinyRun } from '../../support/command.ts'
+import { signalledAfter } from '../../support/interrupted.ts'
 import { imdb, startImdb, tilegrad } from '../../support/tiny.ts'
 
 interface Kept {
@@ -82,13 +83,7 @@ test('each of them is exported by its step or its place, and no other step is', 
 
 test.for([13, 30])('a run that is killed after step %i ends with the same values kept', async step => {
   const cwd = await place.folder()
-  const running = startImdb(args(), { cwd, env: place.env })
-  const isThere = (): boolean => existsSync(join(cwd, `run/checkpoints/step-${String(step).padStart(6, '0')}`))
-  const looking = setInterval(() => {
-    if (isThere()) running.child.kill('SIGKILL')
-  }, 2)
-  const { signal } = await running.ended
-  clearInterval(looking)
+  const { signal } = await startImdb(args(), { cwd, env: await signalledAfter(place, step, 'SIGKILL') }).ended
   expect(signal).toBe('SIGKILL')
   const { status, stderr } = await imdb(['--resume', 'run'], { cwd, env: place.env })
   expect(status, stderr).toBe(0)

@@ -14,7 +14,7 @@ import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
 import { pretrain as pretrainHere } from '../../../../train/node/cli/pretrain.ts'
 import { type Line, figuresOf, linesOf } from '../../../support/metrics.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../../support/command.ts'
-import { losing } from '../../../support/interrupted.ts'
+import { losing, signalledAfter } from '../../../support/interrupted.ts'
 import { judged } from '../../../support/judged.ts'
 import { MINIATURE } from '../../../support/models.ts'
 import { type Ended, TINY_WORDS, startTilegrad, tilegrad } from '../../../support/tiny.ts'
@@ -266,21 +266,10 @@ describe.concurrent('a run that ends too soon', () => {
     await expectSame(cwd)
   }
 
-  /** Starts a run and sends it a signal once it has come to a checkpoint after its first evaluation. */
+  /** A run that gets a signal once it has written a checkpoint after its first evaluation. */
   async function interrupted(cwd: string, signal: NodeJS.Signals): Promise<Ended> {
-    const args = ['pretrain', ...LONG, '--checkpoint-every', '0']
-    const { child, ended } = startTilegrad(args, { cwd, env: place.env })
-    const hasEnded = ended.then(() => true)
-    const isThere = async (): Promise<boolean> =>
-      (await readdir(join(cwd, 'run/checkpoints')).catch(() => [])).some(
-        name => Number(/^step-(\d+)$/.exec(name)?.[1]) > 20,
-      )
-    while (!(await isThere())) {
-      const pause = new Promise<false>(done => setTimeout(done, 2, false))
-      if (await Promise.race([hasEnded, pause])) throw new Error(`it ended too soon: ${(await ended).stderr}`)
-    }
-    child.kill(signal)
-    return ended
+    const env = await signalledAfter(place, 21, signal)
+    return startTilegrad(['pretrain', ...LONG, '--checkpoint-every', '0'], { cwd, env }).ended
   }
 
   test('killed outright, is resumed to the same bits, but not with another tokenizer', async () => {

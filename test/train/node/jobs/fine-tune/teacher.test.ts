@@ -20,7 +20,7 @@ import { createShared } from '../../../../../train/node/jobs/shared.ts'
 import { openRun } from '../../../../../train/node/run/folder.ts'
 import { type Line, figuresOf } from '../../../../support/metrics.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf, tinyRun } from '../../../../support/command.ts'
-import { killAfterCheckpoint } from '../../../../support/interrupted.ts'
+import { signalledAfter } from '../../../../support/interrupted.ts'
 import { loadReviews } from '../../../../support/reviews.ts'
 import { TINY_WORDS, startTilegrad, tilegrad, tinyModelConfig, writeTinyModel } from '../../../../support/tiny.ts'
 
@@ -87,8 +87,9 @@ test('the student learns what the teacher answers, and the run says from whom', 
 
 test('killed outright, the run is resumed to the same bits, but not with another teacher or other texts', async () => {
   const cwd = await place.folder()
-  const running = startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env: place.env })
-  await killAfterCheckpoint(running, join(cwd, 'run'))
+  const env = await signalledAfter(place, 1, 'SIGKILL')
+  const { signal } = await startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env }).ended
+  expect(signal).toBe('SIGKILL')
   const resume = () => tilegrad(['fine-tune', '--resume', 'run'], { cwd, env: place.env })
   const vocabulary = join(teacher, 'vocab.txt')
   const words = await readFile(vocabulary, 'utf8')

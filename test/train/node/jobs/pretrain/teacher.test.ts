@@ -9,7 +9,7 @@ import { readJson } from '../../../../../models/node/files.ts'
 import { pretrain } from '../../../../../train/node/cli/pretrain.ts'
 import { type Line, figuresOf } from '../../../../support/metrics.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../../../support/command.ts'
-import { killAfterCheckpoint } from '../../../../support/interrupted.ts'
+import { signalledAfter } from '../../../../support/interrupted.ts'
 import { startTilegrad, tilegrad } from '../../../../support/tiny.ts'
 
 const DATA = join(import.meta.dirname, '../../data/fixtures/unlabelled')
@@ -75,8 +75,9 @@ test('the model card and the config say from which model it was distilled', asyn
 
 test('killed outright, the run is resumed to the same bits, but not with another teacher', async () => {
   const cwd = await place.folder()
-  const running = startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env: place.env })
-  await killAfterCheckpoint(running, join(cwd, 'run'))
+  const env = await signalledAfter(place, 1, 'SIGKILL')
+  const { signal } = await startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env }).ended
+  expect(signal).toBe('SIGKILL')
   const resume = () => tilegrad(['pretrain', '--resume', 'run'], { cwd, env: place.env })
   const weights = join(teacher, 'model.safetensors')
   const bytes = await readFile(weights)
