@@ -3,7 +3,7 @@
 import { globSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
-import { ALONE, OWN_PROCESS } from './test/support/processes.ts'
+import { ALONE, GRADCHECK, OWN_PROCESS } from './test/support/processes.ts'
 import { CountingReporter } from './test/support/reporter.ts'
 import { CostSequencer } from './test/support/sequencer.ts'
 
@@ -21,13 +21,15 @@ export function projects(isWanted: (file: string) => boolean = () => true): Test
     globSync([...patterns])
       .map(file => file.replaceAll('\\', '/'))
       .filter(isWanted)
-  const [own, alone] = [filesOf(OWN_PROCESS), filesOf(ALONE)]
-  const shared = filesOf(ALL).filter(file => !own.includes(file) && !alone.includes(file))
+  const [gradcheck, own, alone] = [GRADCHECK, OWN_PROCESS, ALONE].map(filesOf)
+  const others = [...gradcheck, ...own, ...alone]
+  const shared = { isolate: false, setupFiles: ['test/support/warm/files.ts'] }
   return [
+    { extends: true, test: { name: 'gradcheck', include: gradcheck, ...shared, env: { TEST_PIPELINES: '2000' } } },
     { extends: true, test: { name: 'own process', include: own } },
     {
       extends: true,
-      test: { name: 'shared process', include: shared, isolate: false, setupFiles: ['test/support/warm/files.ts'] },
+      test: { name: 'shared process', include: filesOf(ALL).filter(file => !others.includes(file)), ...shared },
     },
     { extends: true, test: { name: 'alone', include: alone, sequence: { groupOrder: 1 } } },
   ]

@@ -1,5 +1,5 @@
-// The order of a run's files: those with a process of their own first, since a process that runs several files ends when
-// the next one is of another kind; of each kind the most expensive first, so that workers end together.
+// The order of a run's files: project by project, since a process that runs several files ends when the next one is of
+// another project; of each project the most expensive first, so that workers end together.
 import { relative } from 'node:path'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { costOf, recordedCosts } from './costs.ts'
@@ -10,7 +10,8 @@ export class CostSequencer extends BaseSequencer {
     const { root } = this.ctx.config
     const cost = ({ moduleId }: TestSpecification): number =>
       costOf(costs, relative(root, moduleId).replaceAll('\\', '/'))
-    const isShared = ({ project }: TestSpecification): number => Number(!project.config.isolate)
-    return files.toSorted((a, b) => isShared(a) - isShared(b) || cost(b) - cost(a))
+    const projects = this.ctx.projects.map(({ name }) => name)
+    const place = ({ project }: TestSpecification): number => projects.indexOf(project.name)
+    return files.toSorted((a, b) => place(a) - place(b) || cost(b) - cost(a))
   }
 }

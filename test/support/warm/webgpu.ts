@@ -5,8 +5,8 @@
 import * as webgpu from 'webgpu'
 import { Recent } from '../../../engine/recent.ts'
 
-/** Pipelines that are kept: beyond that, memory grows and those that are used again are few. */
-const KEPT = 600
+/** Pipelines that are kept: beyond that, memory grows (some 0.8 MB each) and those that are used again are few. */
+const KEPT = Number(process.env.TEST_PIPELINES ?? 600)
 
 export const { globals } = webgpu
 
