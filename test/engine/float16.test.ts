@@ -1,6 +1,7 @@
 // Half precision on the host, bit by bit, and through the device where it has shader-f16.
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type * as float16 from '../../engine/float16.ts'
 import { halfBits, halfValue, toFloat16, toFloat32 } from '../../engine/float16.ts'
 import { type Device, currentDevice, readAll, tensor, variable } from '../../engine/node/index.ts'
 
@@ -41,6 +42,18 @@ describe('half precision on the host', () => {
     expect([...toFloat16(new Float32Array([65504, 65519.996, 65520, -1e9, 2 ** -25, 2 ** -24]))]).toEqual([
       0x7bff, 0x7bff, 0x7c00, 0xfc00, 0, 1,
     ])
+  })
+
+  test('arrays convert alike where JavaScript has no Float16Array', async () => {
+    vi.stubGlobal('Float16Array', undefined)
+    // The module looks for it once, when it is loaded.
+    const another = '../../engine/float16.ts?without=Float16Array'
+    const without = (await import(another).finally(() => vi.unstubAllGlobals())) as typeof float16
+    expect(without.toFloat16).not.toBe(toFloat16)
+    const halves = Uint16Array.from({ length: 65536 }, (_, i) => i)
+    expect(without.toFloat32(halves)).toEqual(toFloat32(halves))
+    const values = Float32Array.of(0, -0, 1 / 3, 65519, 65520, -1e9, 2 ** -25, 3 * 2 ** -25, NaN, 1e-30)
+    expect(without.toFloat16(values)).toEqual(toFloat16(values))
   })
 })
 

@@ -15,8 +15,7 @@ export const OWN_PROCESS: readonly string[] = [
   // These tell Mesa's drivers, before they are loaded, not to optimise.
   'test/engine/dropout.test.ts',
   'test/shaders/*.test.ts',
-  // They load modules anew, change where the network is, or measure memory.
-  'test/models/safetensors.test.ts',
+  // They change where the network is, or measure memory.
   'test/models/node/network.test.ts',
   'test/train/node/data/limits.test.ts',
 ]

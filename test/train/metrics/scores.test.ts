@@ -217,9 +217,9 @@ describe('metrics of numbers', () => {
   })
 
   test('values that are not finite, or too large to square, leave metrics undefined', () => {
-    for (const of of [meanSquaredError, meanAbsoluteError, r2, pearson, spearman, kendall]) {
-      expect(of([1, 2, NaN], [1, 2, 3])).toBeUndefined()
-      expect(of([1, 2, 4], [1, Infinity, 3])).toBeUndefined()
+    for (const metric of [meanSquaredError, meanAbsoluteError, r2, pearson, spearman, kendall]) {
+      expect(metric([1, 2, NaN], [1, 2, 3])).toBeUndefined()
+      expect(metric([1, 2, 4], [1, Infinity, 3])).toBeUndefined()
     }
     expect(meanSquaredError([1e200, -1e200], [0, 0])).toBeUndefined()
     expect(pearson([1e200, 2e200, 4e200], [1e-200, 2e-200, 4e-200])).toBeCloseTo(1, 12)
