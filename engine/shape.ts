@@ -1,7 +1,7 @@
 // Arithmetic on shapes; no tensors here.
 import { type Spec, sizeOf } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
-import { needAll } from './options.ts'
+import { needAll, needArray } from './options.ts'
 
 export { sizeOf }
 
@@ -23,11 +23,6 @@ export function isEmpty({ shape }: { readonly shape: Shape }): boolean {
 /** `f32[2, 3]`. JavaScript programs also pass what is neither a tensor nor a spec. */
 export function showSpec(spec: Spec): string {
   return Array.isArray(spec.shape) ? spec.dtype + showShape(spec.shape) : '(not a tensor)'
-}
-
-/** Throws a UserError unless a list is one: JavaScript programs may pass a number, or one argument for each entry. */
-export function needArray(op: string, list: readonly unknown[], of = 'numbers'): void {
-  if (!Array.isArray(list)) throw new UserError(`${op}: an array of ${of} was expected, not ${String(list)}`)
 }
 
 /** Throws a UserError unless a spec has a shape. */

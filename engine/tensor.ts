@@ -5,9 +5,9 @@ import { UserError } from './errors.ts'
 import { findOp, makeNode, specOf } from './graph.ts'
 import type { Attributes, NoAttributes, Op, OpAttributes, OpName, PlainOpName, Value } from './graph.ts'
 import { dataOf, needRepresentable } from './numbers.ts'
-import { needAll, needOneOf } from './options.ts'
+import { needAll, needEach, needOneOf } from './options.ts'
 import { sourceNode } from './payload.ts'
-import { completeShape, isEmpty, needArray, normalizeAxes, showShape, showSpec, sizeOf } from './shape.ts'
+import { completeShape, isEmpty, normalizeAxes, showShape, showSpec, sizeOf } from './shape.ts'
 import { SHOWN_WHOLE, showTensor } from './show.ts'
 
 /** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
@@ -471,15 +471,15 @@ export function scalar(number: number, dtype: DType = 'f32'): Tensor {
   return lift('scalar', number, dtype)
 }
 
+const isTensor = (argument: unknown): boolean => argument instanceof Tensor
+
 /** Throws a UserError unless all of these arguments are tensors. */
 export const needTensors = (op: string, given: Readonly<Record<string, unknown>>): void =>
-  needAll(op, 'a tensor', argument => argument instanceof Tensor, given)
+  needAll(op, 'a tensor', isTensor, given)
 
 /** Throws a UserError unless a list has tensors only. */
-export function needTensorList(op: string, list: readonly unknown[]): void {
-  needArray(op, list, 'tensors')
-  list.forEach((t, i) => needTensors(op, { [`element ${i}`]: t }))
-}
+export const needTensorList = (op: string, list: readonly unknown[]): void =>
+  needEach(op, 'tensors', 'a tensor', isTensor, list)
 
 /** An operand as a tensor: a number becomes a scalar of `dtype`. Throws a UserError, named after the op, if it can't. */
 export function lift(name: string, operand: Operand, dtype: DType): Tensor {

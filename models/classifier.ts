@@ -2,8 +2,7 @@
 // into one batch, and results come in the order of the texts. A text in several windows gets the mean of their scores.
 import { type Tensor, compile, scalar, tensor } from '../engine/index.ts'
 import { NonFinite, UserError } from '../engine/errors.ts'
-import { needAll, needObjects } from '../engine/options.ts'
-import { needArray } from '../engine/shape.ts'
+import { needAll, needArray, needObjects } from '../engine/options.ts'
 import { Classifier, TokenClassifier } from './model.ts'
 import { forwardContext } from './nn.ts'
 import { padLength } from './padding.ts'

@@ -1,7 +1,7 @@
 // Fresh weights, as Transformers and PEFT draw them. A parameter's numbers depend on the seed and on its own name, so
 // they stay the same whatever else a model has.
 import { normals, wordsOnce } from '../shaders/random.ts'
-import { needAll } from '../engine/options.ts'
+import { needEach } from '../engine/options.ts'
 import type { Parameter } from './nn.ts'
 
 /** Elements drawn and written at a time. */
@@ -35,8 +35,7 @@ export function freshValues(parameter: Parameter, seed: number): Float32Array<Ar
 /** Writes fresh values into the parameters: normal weights, zero biases, norms of one, LoRA's A uniform and B zero. */
 export async function initialise(parameters: readonly Parameter[], seed: number): Promise<void> {
   const isParameter = (each: unknown): boolean => typeof each === 'object' && each !== null && 'initial' in each
-  const areParameters = (list: unknown): boolean => Array.isArray(list) && list.every(isParameter)
-  needAll('initialise', 'an array of parameters', areParameters, { parameters })
+  needEach('initialise', 'parameters', 'a parameter', isParameter, parameters)
   for (const parameter of parameters) {
     const values = freshValues(parameter, seed)
     for (let at = 0; at < values.length; at += CHUNK) {

@@ -1,7 +1,6 @@
 // LoRA (Hu et al. 2021): which modules get adapters, what is frozen, and folding adapters into the weights and out.
 import { UserError } from '../engine/errors.ts'
-import { needObjects, needStrings } from '../engine/options.ts'
-import { needArray } from '../engine/shape.ts'
+import { needArray, needObjects, needStrings } from '../engine/options.ts'
 import { Model, TARGET_WORDS, needModel, type TargetWord } from './model.ts'
 import { type Module, needModules } from './nn/module.ts'
 import { Linear, type LoraShape, type Parameter } from './nn.ts'

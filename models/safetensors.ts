@@ -3,8 +3,7 @@
 // read. Numbers that are not finite are neither read nor written. Nothing here knows where bytes lie: a ByteSource
 // does, and models/node/files.ts has the one for files.
 import { NonFinite, UserError } from '../engine/errors.ts'
-import { needAll, needFunction, needObjects } from '../engine/options.ts'
-import { needArray } from '../engine/shape.ts'
+import { isObject, needAll, needEach, needFunction } from '../engine/options.ts'
 import { toFloat16, toFloat32 } from '../engine/float16.ts'
 import { parseJson } from './json.ts'
 import { show } from './show.ts'
@@ -377,7 +376,7 @@ export function serialize(
   tensors: readonly (TensorToWrite | IntegerTensor)[],
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
-  needList('serialize', tensors)
+  needEach('serialize', 'tensors', 'an object', isObject, tensors)
   const { head, ordered, size } = layOut(tensors, metadata)
   const out = new Uint8Array(size)
   out.set(head)
@@ -398,15 +397,10 @@ export async function* serializeInPieces(
   tensors: readonly LazyTensor[],
   metadata?: Readonly<Record<string, string>>,
 ): AsyncGenerator<Uint8Array> {
-  needList('serializeInPieces', tensors)
+  needEach('serializeInPieces', 'tensors', 'an object', isObject, tensors)
   const { head, ordered } = layOut(tensors, metadata)
   yield head
   for (const tensor of ordered) yield checkedBytes(tensor, await tensor.read())
-}
-
-function needList(op: string, tensors: readonly unknown[]): void {
-  needArray(op, tensors, 'tensors')
-  tensors.forEach((tensor, i) => needObjects(op, { [`element ${i}`]: tensor }))
 }
 
 const isInteger = (tensor: TensorToWrite | IntegerTensor): tensor is IntegerTensor =>

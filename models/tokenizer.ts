@@ -1,8 +1,7 @@
 // Text to token ids and back, for BERT's tokenizers: made from a tokenizer.json (tokenizer-file.ts) or a vocab.txt,
 // sequences cut to length, and a check that a tokenizer belongs to its model. The pieces are wordpiece.ts'.
 import { UserError } from '../engine/errors.ts'
-import { needObjects, needStrings } from '../engine/options.ts'
-import { needArray } from '../engine/shape.ts'
+import { needArray, needObjects, needStrings } from '../engine/options.ts'
 import { type BertNormalizer, isBertNormalizer } from './bert-text.ts'
 import type { ModelConfig } from './config.ts'
 import { parseTokenizerFile } from './tokenizer-file.ts'

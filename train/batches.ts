@@ -1,7 +1,6 @@
 // Which texts go into which batch. Texts of like length go together, so that little is padded.
 import { UserError, bucketSize } from '../engine/index.ts'
-import { needAll, needNumbers, needObjects } from '../engine/options.ts'
-import { needArray } from '../engine/shape.ts'
+import { isNumber, needAll, needEach, needObjects } from '../engine/options.ts'
 import { padLength } from '../models/padding.ts'
 import { mean } from './metrics/means.ts'
 import { Random } from './random.ts'
@@ -71,11 +70,6 @@ function rowsAt(rows: RowsFor, longest: number): number {
   return size
 }
 
-function needNumberList(op: string, lengths: readonly unknown[]): void {
-  needArray(op, lengths)
-  lengths.forEach((length, i) => needNumbers(op, { [`length ${i}`]: length }))
-}
-
 /** Cuts an order of texts, the longest first within reach, into batches. */
 function cut(order: readonly number[], lengths: readonly number[], rows: RowsFor): number[][] {
   const batches: number[][] = []
@@ -93,7 +87,7 @@ function cut(order: readonly number[], lengths: readonly number[], rows: RowsFor
  * generator state gives the same batches. (The scheme of `group_by_length` in Hugging Face's Trainer.)
  */
 export function makeBatches(lengths: readonly number[], rows: RowsFor, random: Random): number[][] {
-  needNumberList('makeBatches', lengths)
+  needEach('makeBatches', 'numbers', 'a number', isNumber, lengths)
   needAll('makeBatches', 'a generator, as of stream(…)', given => given instanceof Random, { random })
   const order = random.shuffle(lengths.map((_, index) => index))
   const usual = lengths.length === 0 ? 1 : rowsAt(rows, Math.ceil(mean(lengths)))
@@ -116,7 +110,7 @@ export function makeBatches(lengths: readonly number[], rows: RowsFor, random: R
 
 /** Batches of an evaluation: every index once, longest first (a batch that does not fit fails at once). */
 export function evaluationBatches(lengths: readonly number[], rows: RowsFor): number[][] {
-  needNumberList('evaluationBatches', lengths)
+  needEach('evaluationBatches', 'numbers', 'a number', isNumber, lengths)
   return cut(
     lengths.map((_, index) => index).sort((a, b) => lengths[b] - lengths[a] || a - b),
     lengths,

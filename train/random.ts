@@ -1,8 +1,7 @@
 // The host's random numbers: sampling, splits, shuffles. A small seeded generator, one for each purpose and epoch, so
 // that a resumed run draws what the unbroken one would have drawn. (Dropout on the GPU has a generator of its own.)
 import { UserError } from '../engine/errors.ts'
-import { needStrings } from '../engine/options.ts'
-import { needArray } from '../engine/shape.ts'
+import { needArray, needStrings } from '../engine/options.ts'
 
 /** The whole state of a generator: four unsigned 32-bit words, not all zero. JSON keeps it as it is. */
 export type RandomState = readonly [number, number, number, number]

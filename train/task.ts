@@ -1,7 +1,6 @@
 // What a trainer has to know of a task: how examples become a batch, the loss and what else a step reports, and how the
 // outputs of an evaluation are summed up. The trainer knows no labels.
-import { needObjects } from '../engine/options.ts'
-import { needArray } from '../engine/shape.ts'
+import { needArray, needObjects } from '../engine/options.ts'
 import { type Tensor, needTensors } from '../engine/tensor.ts'
 import type { Model } from '../models/model.ts'
 import type { RowLosses } from '../models/losses.ts'

@@ -1,8 +1,7 @@
 // Trains any module at a task: what a run is told once, and its phases. The loop itself is `training.ts`. It knows no
 // labels, no command line and no files, and prints nothing: whoever runs it listens.
 import { type KernelTime, type PlanSummary, UserError } from '../engine/index.ts'
-import { defined, needObjects, needOneOf, needOptions } from '../engine/options.ts'
-import { needArray } from '../engine/shape.ts'
+import { defined, needArray, needObjects, needOneOf, needOptions } from '../engine/options.ts'
 import { type Module, needModules } from '../models/nn/module.ts'
 import type { Parameter } from '../models/nn.ts'
 import { AdamW } from './optimizers/adamw.ts'

@@ -1,6 +1,7 @@
 // Parts, repetitions and reorderings of tensors, composed of views and concat: nothing here has a kernel.
 import { UserError } from '../errors.ts'
-import { needArray, normalizeAxes, showShape, showSpec } from '../shape.ts'
+import { needArray } from '../options.ts'
+import { normalizeAxes, showShape, showSpec } from '../shape.ts'
 import { type Axes, type Tensor, defineMethods, needTensorList } from '../tensor.ts'
 import { concat } from './concat.ts'
 

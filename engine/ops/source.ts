@@ -3,8 +3,8 @@ import type { DType, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { TYPED_DTYPES, type TypedArray, dataOf, isTypedArray } from '../numbers.ts'
 import { type Payload, sourceNode } from '../payload.ts'
-import { needArray, needShape, showShape, sizeOf } from '../shape.ts'
-import { needFunction } from '../options.ts'
+import { needShape, showShape, sizeOf } from '../shape.ts'
+import { needArray, needFunction } from '../options.ts'
 import { Tensor, type TensorData, scalar } from '../tensor.ts'
 
 /** A tensor of a payload's values. Throws a UserError on lengths that are not integers of at least 0. */

@@ -15,8 +15,7 @@ import {
   tensor,
   variable,
 } from '../../engine/index.ts'
-import { defined, needAll, needFunction, needOptions } from '../../engine/options.ts'
-import { needArray } from '../../engine/shape.ts'
+import { defined, needAll, needArray, needEach, needFunction, needOptions } from '../../engine/options.ts'
 import { needTensorList } from '../../engine/tensor.ts'
 import { Module, Parameter, forwardContext, inContext } from '../../models/nn.ts'
 import type { StateEntry } from '../state.ts'
@@ -447,17 +446,18 @@ export class Optimizer {
   }
 }
 
+const isOptimizer = (argument: unknown): boolean => argument instanceof Optimizer
+
 /** Throws a UserError unless these arguments are optimizers. */
 export const needOptimizer = (op: string, given: Readonly<Record<string, unknown>>): void =>
-  needAll(op, 'an optimizer', argument => argument instanceof Optimizer, given)
+  needAll(op, 'an optimizer', isOptimizer, given)
 
 /**
  * One optimizer that takes the steps of several, each for its own parameters. The gradient's norm is that of all, and
  * `clip` holds for it. Throws a UserError if two train the same parameter.
  */
 export function together(optimizers: readonly Optimizer[], settings: WholeSettings = {}): Optimizer {
-  needArray('together', optimizers, 'optimizers')
-  optimizers.forEach((optimizer, i) => needOptimizer('together', { [`element ${i}`]: optimizer }))
+  needEach('together', 'optimizers', 'an optimizer', isOptimizer, optimizers)
   const parts = optimizers.flatMap(optimizer => optimizer.parts)
   const all = parts.flatMap(({ parameters }) => parameters)
   const twice = all.find((parameter, i) => all.indexOf(parameter) !== i)

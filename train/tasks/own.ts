@@ -1,7 +1,6 @@
 // Tasks for modules of one's own: examples of any kind, a loss, and figures.
 import { Tensor, UserError, full, ones } from '../../engine/index.ts'
-import { needFunction, needObjects, needStrings } from '../../engine/options.ts'
-import { needArray } from '../../engine/shape.ts'
+import { needArray, needFunction, needObjects, needStrings } from '../../engine/options.ts'
 import type { ForwardContext, Module } from '../../models/nn.ts'
 import type { Encoded, ExampleOutput, Figures, Forward, Task } from '../task.ts'
 import type { Random } from '../random.ts'

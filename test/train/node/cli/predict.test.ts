@@ -26,6 +26,20 @@ afterAll(async () => {
   await place.remove()
 })
 
+interface Line {
+  readonly text: string
+  readonly label: string
+  readonly probability: number
+  readonly probabilities: Readonly<Record<string, number>>
+}
+
+/** What `--json` prints, a line for each text. */
+const answersIn = (stdout: string): Line[] =>
+  stdout
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as Line)
+
 const LINE = /^(negative|positive) +\d+\.\d\d % {2}(.*)$/
 
 describe('predict in a pipe', () => {
@@ -69,10 +83,7 @@ describe('predict in a pipe', () => {
       status: 0,
       stderr: 'tilegrad: 1 of 3 texts was empty: the model saw no word of it\n',
     })
-    const answers = stdout
-      .trimEnd()
-      .split('\n')
-      .map(line => JSON.parse(line))
+    const answers = answersIn(stdout)
     expect(answers.map(({ text }) => text)).toEqual(['great, "film"', '', 'two\nlines \x1b[2J'])
     for (const { label, probability, probabilities } of answers) {
       expect(Object.keys(probabilities)).toEqual(['negative', 'positive'])
@@ -93,10 +104,7 @@ describe('predict in a pipe', () => {
       status: 0,
       stderr: 'tilegrad: 1 of 4 texts was empty: the model saw no word of it\n',
     })
-    const answers = stdout
-      .trimEnd()
-      .split('\n')
-      .map(line => JSON.parse(line))
+    const answers = answersIn(stdout)
     expect(answers.map(({ text }) => text)).toEqual(['great film', '', 'id,text', ' awful'])
   })
 })
