@@ -18,7 +18,22 @@ export interface Answers extends Calibration {
   readonly window?: number
   /** Whether it was trained on pairs of texts; undefined where that is not known. */
   readonly pairs?: boolean
+  /** The columns of the table that it was trained on; undefined where they are not known. */
+  readonly columns?: NamedColumns
 }
+
+/** Names of a table's columns: of texts, of the second texts of pairs, of labels. */
+export interface NamedColumns {
+  readonly text: string
+  readonly pair?: string | undefined
+  readonly label?: string | undefined
+}
+
+export const columnsSchema = z.object({
+  text: z.string(),
+  pair: z.string().optional(),
+  label: z.string().optional(),
+})
 
 const MOST_LABELS = 100_000
 const PROBLEMS = [
@@ -34,6 +49,7 @@ const schema = z.object({
   max_length: z.int().min(3).max(1_000_000),
   window: z.int().min(0).max(1_000_000).optional(),
   pairs: z.boolean().optional(),
+  columns: columnsSchema.optional(),
   temperature: z.number().positive().optional(),
   thresholds: z.array(z.number().min(0).max(1)).optional(),
 })
@@ -41,7 +57,16 @@ const schema = z.object({
 /** Reads the object in a tilegrad.json. Throws a UserError naming `where` and the field. */
 export function parseAnswers(json: unknown, where: string): Answers {
   const fields = checkFields(schema, json, where)
-  const { problem_type: problem, labels, max_length: maxLength, window, pairs, temperature, thresholds } = fields
+  const {
+    problem_type: problem,
+    labels,
+    max_length: maxLength,
+    window,
+    pairs,
+    columns,
+    temperature,
+    thresholds,
+  } = fields
   if (thresholds && thresholds.length !== labels.length) {
     throw new UserError(`${where}: ${thresholds.length} thresholds for ${labels.length} labels`)
   }
@@ -51,6 +76,7 @@ export function parseAnswers(json: unknown, where: string): Answers {
     maxLength,
     ...(window !== undefined && { window }),
     ...(pairs !== undefined && { pairs }),
+    ...(columns && { columns }),
     ...(temperature !== undefined && { temperature }),
     ...(thresholds && { thresholds }),
   }
@@ -63,10 +89,11 @@ export function answersJson({
   maxLength,
   window,
   pairs,
+  columns,
   temperature,
   thresholds,
 }: Answers): Record<string, unknown> {
-  return { problem_type: problem, labels, max_length: maxLength, window, pairs, temperature, thresholds }
+  return { problem_type: problem, labels, max_length: maxLength, window, pairs, columns, temperature, thresholds }
 }
 
 /** Class names that say nothing but their number, which Transformers gives if there are no others. */

@@ -2,6 +2,7 @@
 // weighted, and how scores become answers.
 import { z } from 'zod'
 import { UserError } from '../../engine/errors.ts'
+import { columnsSchema } from '../../models/answers.ts'
 import { checkFields } from '../../models/plain-issue.ts'
 import { MODELS } from './model.ts'
 import { STOP_WORDS } from './steps.ts'
@@ -30,6 +31,7 @@ const schema = z.object({
     problem: z.enum(['single_label_classification', 'multi_label_classification']),
     labels: z.array(z.string()).min(2),
     pairs: z.boolean(),
+    columns: columnsSchema.optional(),
     temperature: z.number().positive().optional(),
     thresholds: z.array(z.number().min(0).max(1)).optional(),
   }),

@@ -1,6 +1,7 @@
 // Which columns of a table are texts and labels: those that are named, else those with one of the names that people
 // use.
 import { UserError } from '../../engine/errors.ts'
+import type { NamedColumns } from '../../models/answers.ts'
 import { type Table, listNames } from './table.ts'
 
 /** Names of columns, in any case, by preference. */
@@ -56,6 +57,11 @@ export interface ColumnOptions {
   readonly pairColumn?: string | null
   /** `null`: rows have no labels, or none that matter. */
   readonly labelColumn?: string | null
+  /**
+   * The columns of other data of the same kind, such as that a model was trained on. Where the table has them they are
+   * taken before any of the names above; the texts only where neither column of texts is named.
+   */
+  readonly like?: NamedColumns
 }
 
 /** The columns that were taken. */
@@ -69,8 +75,9 @@ export interface TakenColumns {
  * The columns that hold texts, second texts and labels. A table without a label column has `label` undefined. Throws a
  * UserError that lists the table's columns where one that is named is not there, and if there are no texts.
  */
-export function chooseColumns(table: Table, { textColumn, pairColumn, labelColumn }: ColumnOptions): TakenColumns {
+export function chooseColumns(table: Table, options: ColumnOptions): TakenColumns {
   const names = table.columns.map(({ name }) => name)
+  const { textColumn, pairColumn, labelColumn } = withKnown(options, names)
   const named = (what: string, name: string): string => {
     const found = findName(names, [name])
     if (found !== undefined) return found
@@ -134,6 +141,21 @@ export function chooseColumns(table: Table, { textColumn, pairColumn, labelColum
   if (twice !== undefined)
     throw new UserError(`${table.file} has several columns called ${JSON.stringify(twice)}: rename all but one`)
   return { text, pair, label }
+}
+
+/** The options with the columns of `like` for those that are left open, where the table has them. */
+function withKnown({ like, ...options }: ColumnOptions, names: readonly string[]): ColumnOptions {
+  if (!like) return options
+  const { textColumn, pairColumn, labelColumn } = options
+  const has = (name: string | undefined): boolean => name !== undefined && findName(names, [name]) !== undefined
+  const isLike =
+    textColumn === undefined &&
+    pairColumn === undefined &&
+    has(like.text) &&
+    (like.pair === undefined || has(like.pair))
+  const texts = isLike ? { textColumn: like.text, pairColumn: like.pair ?? null } : { textColumn, pairColumn }
+  const isLabel = labelColumn === undefined && has(like.label) && like.label !== textColumn && like.label !== pairColumn
+  return { ...texts, labelColumn: isLabel ? like.label : labelColumn }
 }
 
 /** What is wrong with a table whose label column was not found. */

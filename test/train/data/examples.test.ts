@@ -99,6 +99,28 @@ describe('columns', () => {
   })
 })
 
+test('columns of a model are taken before those of usual names, where the table has them and nothing else is asked for', async () => {
+  const like = { text: 'ask', pair: 'reply', label: 'fits' }
+  const columns = ['text', 'label', 'Reply', 'ask', 'fits']
+  expect(await taken(columns, { like })).toEqual({ text: 'ask', pair: 'Reply', label: 'fits' })
+  expect(await taken(columns, { like: { text: 'ask' } })).toEqual({ text: 'ask', pair: undefined, label: 'label' })
+  expect(await taken(columns, { like, textColumn: 'text' })).toEqual({ text: 'text', pair: undefined, label: 'fits' })
+  expect(await taken(columns, { like, textColumn: 'fits' })).toEqual({ text: 'fits', pair: undefined, label: 'label' })
+  expect(await taken(columns, { like, labelColumn: 'label' })).toEqual({ text: 'ask', pair: 'Reply', label: 'label' })
+  // A table of other columns, or of some of them, is read as any table is.
+  expect(await taken(['text', 'ask', 'label'], { like })).toEqual({ text: 'text', pair: undefined, label: 'label' })
+  expect(await taken(['sentence1', 'sentence2', 'label'], { like: { text: 'text', label: 'label' } })).toEqual({
+    text: 'sentence1',
+    pair: 'sentence2',
+    label: 'label',
+  })
+  expect(await taken(['text', 'sentence1', 'sentence2', 'label'], { like: { text: 'sentence2' } })).toEqual({
+    text: 'sentence2',
+    pair: undefined,
+    label: 'label',
+  })
+})
+
 test('a column that is used may not occur twice', async () => {
   expect(await mistake(taken(['text', 'text', 'label']))).toBe(
     'x.csv has several columns called "text": rename all but one',

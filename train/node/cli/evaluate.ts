@@ -41,6 +41,7 @@ import {
   sayCut,
   sayPairs,
   tableOptions,
+  trainedColumns,
 } from './trained.ts'
 
 const groups = {
@@ -55,7 +56,7 @@ const groups = {
     'label-column': optional(
       text('NAME', 'the name of a column'),
       'the column of labels',
-      'label, sentiment, class or the like',
+      'as it was trained, else label, sentiment, class or the like',
     ),
     'label-separator': labelSeparator,
     labels: optional(
@@ -118,7 +119,7 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
     await refuseUnwritable(dirname(report), "the report's folder")
   }
   const began = performance.now()
-  const labelled = await openLabelled(data, reading)
+  const labelled = await openLabelled(data, { ...reading, like: await trainedColumns(source) })
   const console = new Console(options.json)
   for (const note of labelled.notes) console.say(note)
   const [opened] = await openAt([source], options)

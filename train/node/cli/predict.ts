@@ -15,6 +15,7 @@ import {
   sayCut,
   sayPairs,
   tableOptions,
+  trainedColumns,
 } from './trained.ts'
 import { TILEGRAD } from '../package.ts'
 
@@ -65,7 +66,11 @@ export async function predict(argv: readonly string[]): Promise<number> {
   refuseConflicts(options, given)
   // Loaded only here: readers of tables take longer to load than all that one text needs.
   const table =
-    options.data === undefined ? undefined : await (await import('../jobs/texts.ts')).openTexts(options.data, options)
+    options.data === undefined
+      ? undefined
+      : await (
+          await import('../jobs/texts.ts')
+        ).openTexts(options.data, { ...options, like: await trainedColumns(source) })
   const classifiers = await openAt([source, ...namesIn(options.also)], options)
   const format: PredictionFormat = options.json ? 'json' : options.csv ? 'csv' : 'text'
   const pairs = table?.pairs ?? options.pair !== undefined

@@ -1,9 +1,10 @@
 // What the commands that use a trained model have in common: the options that say where the model is and where the
 // texts are, and how both are opened.
 import { UserError, printableLine } from '../../../engine/errors.ts'
+import type { NamedColumns } from '../../../models/answers.ts'
 import type { TextClassifier } from '../../../models/classifier.ts'
 import type { BaselineClassifier } from '../../baseline/classifier.ts'
-import { openBaseline } from '../jobs/baseline/saved.ts'
+import { openBaseline, settingsAt } from '../jobs/baseline/saved.ts'
 import { isBaseline } from '../jobs/named.ts'
 import { type Named, trainedAt } from '../jobs/predict.ts'
 import { adapterOption, encoding, window } from './kinds.ts'
@@ -36,12 +37,12 @@ export const tableOptions = {
   'text-column': optional(
     text('NAME', 'the name of a column'),
     'the column of texts',
-    'text, review, sentence or the like',
+    'as it was trained, else text, review, sentence or the like',
   ),
   'pair-column': optional(
     text('NAME', 'the name of a column'),
     'the column of second texts',
-    "those of GLUE's names, such as sentence1 and sentence2",
+    "as it was trained, else by GLUE's names, such as sentence1 and sentence2",
   ),
   encoding: optional(
     encoding,
@@ -102,6 +103,18 @@ export async function openAt(sources: readonly string[], options: ModelValues): 
     )
   }
   return opened
+}
+
+/**
+ * The columns of the table that a model was trained on; undefined where its folder does not say, and for models on the
+ * Hub. Throws a UserError as `trainedAt` does.
+ */
+export async function trainedColumns(source: string): Promise<NamedColumns | undefined> {
+  const place = await trainedAt(source)
+  if (await isBaseline(place)) return (await settingsAt(place)).answers.columns
+  // Loaded only here, as in `transformers`.
+  const { answersAt } = await import('../../../models/node/source.ts')
+  return (await answersAt(place))?.columns
 }
 
 /** Opens the device, and gives what opens models on it. Loaded only here: a baseline answers without the engine. */

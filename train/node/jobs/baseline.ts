@@ -178,6 +178,7 @@ function settingsOf(options: BaselineOptions, { plan, columns }: Data, { reading
       problem: plan.task === 'labels' ? 'multi_label_classification' : 'single_label_classification',
       labels: [...plan.labels],
       pairs: columns.pair !== undefined,
+      columns,
       ...(reading.temperature !== undefined && { temperature: reading.temperature }),
       ...(reading.thresholds && { thresholds: [...reading.thresholds] }),
     },

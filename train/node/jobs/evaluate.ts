@@ -19,7 +19,7 @@ import { splitsAt } from './texts.ts'
 
 export interface EvaluateOptions extends Pick<
   ReadOptions,
-  'textColumn' | 'labelColumn' | 'labelSeparator' | 'skipBadRows' | 'minusOne'
+  'textColumn' | 'labelColumn' | 'labelSeparator' | 'skipBadRows' | 'minusOne' | 'like'
 > {
   readonly pairColumn?: string
   readonly split?: string

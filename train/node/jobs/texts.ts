@@ -3,7 +3,7 @@ import { UserError } from '../../../engine/errors.ts'
 import type { TextInput } from '../../../models/prediction.ts'
 import { isFolder } from '../../../models/node/files.ts'
 import { resolveDataset } from '../../../models/node/hub.ts'
-import { chooseColumns } from '../../data/columns.ts'
+import { type ColumnOptions, chooseColumns } from '../../data/columns.ts'
 import { reader } from '../../data/examples.ts'
 import { openLines } from '../../data/plain-text.ts'
 import { type Cell, placeOf, showCell } from '../../data/table.ts'
@@ -12,7 +12,7 @@ import { type Splits, findSplits, tableOf } from '../data/layout.ts'
 import { isOnDisk } from './named.ts'
 
 /** Which rows of what lies at a path, and which columns of them. */
-export interface TextOptions {
+export interface TextOptions extends Pick<ColumnOptions, 'like'> {
   readonly split?: string
   readonly textColumn?: string
   readonly pairColumn?: string

@@ -93,6 +93,35 @@ describe('predict in a pipe', () => {
     expect(await run()).toMatchObject({ status: 0, stdout: '', stderr: '' })
   })
 
+  test('and evaluate take the columns of a table that the model was trained on', async () => {
+    const run = async (...args: string[]) => {
+      const ended = await tilegrad(args, { cwd: place.root, env: place.env })
+      expect(ended.status, ended.stderr).toBe(0)
+      return ended.stdout
+    }
+    // By their names alone, "text" and "label" would be taken.
+    const table = join(place.root, 'columns.csv')
+    const rows = Array.from({ length: 40 }, (_, i) => `${i},x,${i % 2 ? 'a great film' : 'an awful film'},${i % 2}`)
+    await writeFile(table, `label,text,opinion,liked\n${rows.join('\n')}\n`)
+    const named = ['--text-column', 'opinion', '--label-column', 'liked']
+    await run('baseline', '--data', table, ...named, '--out', 'columns')
+    const transformer = await writeTinyModel(join(place.root, 'trained'))
+    const columns = { text: 'opinion', label: 'liked' }
+    await writeFile(
+      join(transformer, 'tilegrad.json'),
+      JSON.stringify({ problem_type: 'single_label_classification', labels: ['0', '1'], max_length: 16, columns }),
+    )
+    for (const model of ['columns', transformer]) {
+      expect(await run('evaluate', model, '--data', table)).toContain(
+        'texts from column "opinion", labels from "liked"',
+      )
+      const answers = answersIn(await run('predict', model, '--data', table, '--json'))
+      expect(answers.slice(0, 2).map(({ text }) => text)).toEqual(['an awful film', 'a great film'])
+    }
+    const again = await run('predict', 'columns', '--data', table, '--text-column', 'text', '--json')
+    expect(new Set(answersIn(again).map(({ text }) => text))).toEqual(new Set(['x']))
+  })
+
   test('reads a text file, whose lines are texts as those of standard input are, blank ones too', async () => {
     const file = join(place.root, 'texts.txt')
     await writeFile(file, '\ufeffgreat film\r\n\nid,text\n awful')

@@ -26,6 +26,12 @@ export async function saveBaseline(folder: string, model: LinearModel, settings:
   await writeAtomic(join(folder, BASELINE_FILE), `${JSON.stringify(settingsJson(settings), null, 2)}\n`)
 }
 
+/** How the baseline in a folder reads texts and answers. Throws a UserError, naming file and field, if it is not one. */
+export async function settingsAt(folder: string): Promise<BaselineSettings> {
+  const path = join(folder, BASELINE_FILE)
+  return parseSettings(await readJson(path), path)
+}
+
 /**
  * Opens the baseline in a folder; `uncalibrated` leaves out the temperature and the thresholds that were fitted on
  * validation data. Throws a UserError, naming file and field, on anything that is not one.
@@ -34,8 +40,7 @@ export async function openBaseline(
   folder: string,
   { uncalibrated = false }: { readonly uncalibrated?: boolean } = {},
 ): Promise<BaselineClassifier> {
-  const path = join(folder, BASELINE_FILE)
-  const settings = parseSettings(await readJson(path), path)
+  const settings = await settingsAt(folder)
   const preprocessor = await openPreprocessor(settings.steps)
   const file = await openSafetensors(join(folder, WEIGHTS_FILE))
   try {

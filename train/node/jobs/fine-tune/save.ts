@@ -26,6 +26,7 @@ export function answersOf(
     maxLength,
     ...(window !== undefined && { window }),
     pairs: columns.pair !== undefined,
+    columns,
     ...reading,
   }
 }
