@@ -279,7 +279,7 @@ const optionsOf = (preset: Preset) => ({
   Distillation: {
     teacher: optional(
       text('PATH|NAME', 'a run, a folder or the name of a Hub model'),
-      'learn from the answers of a trained model, too: a run, a model or an adapter for the same task and labels, of any size and tokenizer',
+      'learn from the answers of a trained model, too: a run (also of a baseline), a model or an adapter for the same task and labels, of any size and tokenizer',
       'none',
     ),
     'distill-weight': valued(share, 0.5, "share of the teacher's answers in the loss; the rest is the labels'"),

@@ -1,11 +1,13 @@
 // What a run is made of, as hashes: a resumed run notices reviews, a model or a tokenizer that have changed on disk.
 import { type Hash, createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ADAPTER_CONFIG, openWeights, readJson } from '../../../models/node/files.ts'
+import { ADAPTER_CONFIG, WEIGHTS_FILE, openWeights, readJson } from '../../../models/node/files.ts'
 import { withAdapterTensors } from '../../../models/node/peft.ts'
 import type { TensorFile } from '../../../models/safetensors.ts'
 import type { Data } from './job.ts'
 import type { OpenedModel } from './model.ts'
+import { BASELINE_FILE } from './named.ts'
 
 /**
  * SHA-256 of texts and labels, and of config, tokenizer, weights and adapter; the Hub's weights are known by their
@@ -61,6 +63,13 @@ export async function modelHash({
   } finally {
     await weights.close()
   }
+  return hash.digest('hex')
+}
+
+/** SHA-256 of how a baseline in a folder reads texts, and of its weights. */
+export async function baselineHash(folder: string): Promise<string> {
+  const hash = createHash('sha256')
+  for (const file of [BASELINE_FILE, WEIGHTS_FILE]) hash.update(await readFile(join(folder, file)))
   return hash.digest('hex')
 }
 

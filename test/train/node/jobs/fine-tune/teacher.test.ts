@@ -14,6 +14,7 @@ import { parseOptions } from '../../../../../train/node/cli/options.ts'
 import { Progress } from '../../../../../train/node/cli/progress.ts'
 import { startRun } from '../../../../../train/node/jobs/fine-tune.ts'
 import { openJob, prepare } from '../../../../../train/node/jobs/fine-tune/prepare.ts'
+import { openBaseline } from '../../../../../train/node/jobs/baseline/saved.ts'
 import { byToken } from '../../../../../train/node/jobs/fine-tune/teacher.ts'
 import { keepAnswers, keptAnswers } from '../../../../../train/node/jobs/fine-tune/taught.ts'
 import { createShared } from '../../../../../train/node/jobs/shared.ts'
@@ -188,6 +189,30 @@ test('a teacher reads the texts by its own tokenizer: one that is the student ha
   const [first] = (await figuresOf(run)).filter(line => line.split === undefined)
   expect(first.task_loss).toBeGreaterThan(0.01)
   expect(Math.abs(first.distill_loss ?? NaN)).toBeLessThan(1e-6)
+})
+
+test('a baseline teaches, too: what it answers is learned', async () => {
+  const cwd = await place.folder()
+  const baseline = join(cwd, 'baseline')
+  resultOf(await tilegrad(['baseline', '--data', place.reviews, '--out', baseline, '--json'], { cwd, env: place.env }))
+  const run = join(cwd, 'run')
+  const taught = ['--teacher', baseline, '--epochs', '1', '--limit-train', '40', '--unlabelled', more]
+  await fineTune([...tinyRun(place), '--out', run, ...taught, '--json'])
+  const classifier = await openBaseline(join(baseline, 'baseline'))
+  const answersTo = async (texts: readonly string[]): Promise<string[]> =>
+    (await classifier.score(texts)).map(({ logits }) => logits.join())
+  // 24 reviews, after 16 for validation, and the two new texts.
+  const lengths = new Array<number>(26).fill(2)
+  const kept = (await keptAnswers(await openRun(run), lengths, line => expect.fail(line)))?.map(logits => logits.join())
+  expect(kept?.slice(-2)).toEqual(await answersTo(['the film was great', 'an awful plot']))
+  const { train } = await loadReviews(place.reviews)
+  expect(await answersTo(train.map(({ text }) => text))).toEqual(expect.arrayContaining(kept?.slice(0, -2) ?? []))
+  const steps = (await figuresOf(run)).filter(line => line.split === undefined)
+  for (const { distill_loss } of steps) expect(distill_loss).toBeGreaterThan(0)
+  expect(await readJson(join(run, 'config.json'))).toMatchObject({
+    fingerprints: { teacher: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    teacher: { name: baseline, family: 'nb-svm', parameters: classifier.parameters },
+  })
 })
 
 test('answers to words stand where the words begin for the student', () => {
