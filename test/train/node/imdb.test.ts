@@ -161,8 +161,8 @@ test('with nothing given, a machine without a GPU learns from what comes with th
   const [nb, random] = result.compared_with
   expect([nb.name, random.title]).toEqual(['nb', 'the same from random weights (recorded)'])
   expect(random.recorded_command).toBe('npx node train/imdb.ts --bundled --compare-with=random')
-  // Five seeds ended between 88.5 and 90 %.
-  expect(result.test_accuracy).toBeGreaterThan(Math.max(0.84, random.value + 0.25))
+  // Five seeds ended between 89.5 and 93 %.
+  expect(result.test_accuracy).toBeGreaterThan(Math.max(0.86, random.value + 0.25))
 })
 
 describe('a LoRA run', () => {

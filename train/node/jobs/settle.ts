@@ -39,7 +39,7 @@ function bundledOptions({ tune, loraRank, loraTargets, freezeHead, given }: Opti
     'lora-alpha': tune === 'lora' && String(2 * loraRank),
     'train-head': trainsHead,
     lr: BUNDLED_RATES[tune],
-    epochs: '8',
+    epochs: '5',
     warmup: '0.1',
     'max-length': '64',
     name: 'bundled',
