@@ -2,6 +2,7 @@
 // what the classes are called, how long texts may be, and how scores become answers.
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
+import { columnsSchema } from './columns-schema.ts'
 import { checkFields } from './plain-issue.ts'
 import type { Calibration, Problem } from './prediction.ts'
 
@@ -29,11 +30,6 @@ export interface NamedColumns {
   readonly label?: string | undefined
 }
 
-export const columnsSchema = z.object({
-  text: z.string(),
-  pair: z.string().optional(),
-  label: z.string().optional(),
-})
 
 const MOST_LABELS = 100_000
 const PROBLEMS = [

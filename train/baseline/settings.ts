@@ -2,7 +2,7 @@
 // weighted, and how scores become answers.
 import { z } from 'zod'
 import { UserError } from '../../engine/errors.ts'
-import { columnsSchema } from '../../models/answers.ts'
+import { columnsSchema } from '../../models/columns-schema.ts'
 import { checkFields } from '../../models/plain-issue.ts'
 import { MODELS } from './model.ts'
 import { STOP_WORDS } from './steps.ts'
