@@ -30,7 +30,6 @@ export interface NamedColumns {
   readonly label?: string | undefined
 }
 
-
 const MOST_LABELS = 100_000
 const PROBLEMS = [
   'single_label_classification',
