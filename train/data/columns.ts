@@ -58,8 +58,8 @@ export interface ColumnOptions {
   /** `null`: rows have no labels, or none that matter. */
   readonly labelColumn?: string | null
   /**
-   * The columns of other data of the same kind, such as that a model was trained on. Where the table has them they are
-   * taken before any of the names above; the texts only where neither column of texts is named.
+   * The columns that a model was trained on. Where the table has them they are taken before the names above; those of
+   * texts only if neither of them is named.
    */
   readonly like?: NamedColumns
 }
@@ -77,13 +77,10 @@ export interface TakenColumns {
  */
 export function chooseColumns(table: Table, options: ColumnOptions): TakenColumns {
   const names = table.columns.map(({ name }) => name)
-  const { textColumn, pairColumn, labelColumn } = withKnown(options, names)
+  const { textColumn, pairColumn, labelColumn } = withTrained(options, names)
   const named = (what: string, name: string): string => {
-    const found = findName(names, [name])
+    const found = columnCalled(names, name)
     if (found !== undefined) return found
-    // A field of a nested column.
-    const root = name.split('.')[0]
-    if (names.includes(name) || (root !== name && names.includes(root))) return name
     throw new UserError(
       `${table.file} has no column ${JSON.stringify(name)} for ${what}; its columns are ${listNames(names)}`,
     )
@@ -143,11 +140,16 @@ export function chooseColumns(table: Table, options: ColumnOptions): TakenColumn
   return { text, pair, label }
 }
 
-/** The options with the columns of `like` for those that are left open, where the table has them. */
-function withKnown({ like, ...options }: ColumnOptions, names: readonly string[]): ColumnOptions {
+/** A column by its name in any case, or by that of a field of a nested one; undefined where there is none. */
+function columnCalled(names: readonly string[], name: string): string | undefined {
+  return findName(names, [name]) ?? (names.includes(name.split('.')[0]) ? name : undefined)
+}
+
+/** The options with the columns of `like` for those that are left open, where a table of these columns has them. */
+export function withTrained({ like, ...options }: ColumnOptions, names: readonly string[]): ColumnOptions {
   if (!like) return options
   const { textColumn, pairColumn, labelColumn } = options
-  const has = (name: string | undefined): boolean => name !== undefined && findName(names, [name]) !== undefined
+  const has = (name: string | undefined): boolean => name !== undefined && columnCalled(names, name) !== undefined
   const isLike =
     textColumn === undefined &&
     pairColumn === undefined &&

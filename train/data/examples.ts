@@ -10,6 +10,7 @@ import {
   chooseColumns,
   findName,
   noLabelColumn,
+  withTrained,
 } from './columns.ts'
 import { type Cell, type Place, type Row, type Table, isList, placeOf, showCell } from './table.ts'
 
@@ -137,10 +138,14 @@ export function reader(
   take: (row: Row) => { text: Cell; pair: Cell; label: Cell }
 } {
   const chosen = [text, pair ?? '', label ?? '']
+  const { textColumn, labelColumn } = withTrained(
+    options,
+    table.columns.map(({ name }) => name),
+  )
   // JSON says for each row which columns it has: where none was named, each row may call them as it likes.
   const spare = {
-    text: table.columnsVary && options.textColumn === undefined && pair === undefined ? TEXT_COLUMNS : [],
-    label: table.columnsVary && options.labelColumn === undefined && label !== undefined ? LABEL_COLUMNS : [],
+    text: table.columnsVary && textColumn === undefined && pair === undefined ? TEXT_COLUMNS : [],
+    label: table.columnsVary && labelColumn === undefined && label !== undefined ? LABEL_COLUMNS : [],
   }
   const wanted = [...chosen, ...spare.text, ...spare.label]
   const firstOf = (cells: readonly Cell[], from: number, count: number): Cell =>
@@ -303,8 +308,9 @@ function outside(value: LabelValue, classNames: readonly string[] | undefined): 
 /**
  * The name by which a column of the same meaning goes in another table, such as a test set's; undefined without one.
  */
-export function labelColumnOf(table: Table, { labelColumn }: ColumnOptions): string | undefined {
-  if (labelColumn === null) return undefined
+export function labelColumnOf(table: Table, options: ColumnOptions): string | undefined {
   const names = table.columns.map(({ name }) => name)
+  const { labelColumn } = withTrained(options, names)
+  if (labelColumn === null) return undefined
   return findName(names, labelColumn === undefined ? LABEL_COLUMNS : [labelColumn])
 }

@@ -1,6 +1,7 @@
 // Examples from tables: which columns are taken, which labels are equal, what −1 means, and which rows are left out.
 import { describe, expect, test } from 'vitest'
 import { UserError } from '../../../engine/errors.ts'
+import { chooseColumns } from '../../../train/data/columns.ts'
 import { type ReadOptions, listIn, readExamples } from '../../../train/data/examples.ts'
 import { type Cell, type Column, type Table, showCell, showNames } from '../../../train/data/table.ts'
 
@@ -107,6 +108,27 @@ test('columns of a model are taken before those of usual names, where the table 
   expect(await taken(columns, { like, textColumn: 'text' })).toEqual({ text: 'text', pair: undefined, label: 'fits' })
   expect(await taken(columns, { like, textColumn: 'fits' })).toEqual({ text: 'fits', pair: undefined, label: 'label' })
   expect(await taken(columns, { like, labelColumn: 'label' })).toEqual({ text: 'ask', pair: 'Reply', label: 'label' })
+  // A field of a nested column counts as one of the table's.
+  const nested = tableOf(['text', 'answers', 'label'], [])
+  expect(chooseColumns(nested, { like: { text: 'answers.text', label: 'label' } })).toEqual({
+    text: 'answers.text',
+    pair: undefined,
+    label: 'label',
+  })
+  // Where rows differ, one without the text of the model is refused, not read from a column of a usual name.
+  const varied = {
+    ...tableOf(
+      ['ask', 'text', 'label'],
+      [
+        ['a', 'x', 1],
+        [undefined, 'x', 0],
+      ],
+    ),
+    columnsVary: true,
+  }
+  expect(await mistake(readExamples(varied, { like: { text: 'ask', label: 'label' } }))).toContain(
+    'data row 2: no text',
+  )
   // A table of other columns, or of some of them, is read as any table is.
   expect(await taken(['text', 'ask', 'label'], { like })).toEqual({ text: 'text', pair: undefined, label: 'label' })
   expect(await taken(['sentence1', 'sentence2', 'label'], { like: { text: 'text', label: 'label' } })).toEqual({

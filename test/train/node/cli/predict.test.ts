@@ -1,5 +1,5 @@
 // `tilegrad predict` as a process in a pipe, and what it refuses.
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -99,10 +99,10 @@ describe('predict in a pipe', () => {
       expect(ended.status, ended.stderr).toBe(0)
       return ended.stdout
     }
-    // By their names alone, "text" and "label" would be taken.
+    // By its name alone "text" would be taken, and no labels.
     const table = join(place.root, 'columns.csv')
     const rows = Array.from({ length: 40 }, (_, i) => `${i},x,${i % 2 ? 'a great film' : 'an awful film'},${i % 2}`)
-    await writeFile(table, `label,text,opinion,liked\n${rows.join('\n')}\n`)
+    await writeFile(table, `id,text,opinion,liked\n${rows.join('\n')}\n`)
     const named = ['--text-column', 'opinion', '--label-column', 'liked']
     await run('baseline', '--data', table, ...named, '--out', 'columns')
     const transformer = await writeTinyModel(join(place.root, 'trained'))
@@ -111,7 +111,14 @@ describe('predict in a pipe', () => {
       join(transformer, 'tilegrad.json'),
       JSON.stringify({ problem_type: 'single_label_classification', labels: ['0', '1'], max_length: 16, columns }),
     )
+    // Of a data set it is the test split, which must be known for a labelled one.
+    const split = join(place.root, 'split')
+    await mkdir(split)
+    for (const name of ['train', 'test']) await copyFile(table, join(split, `${name}.csv`))
     for (const model of ['columns', transformer]) {
+      expect(await run('evaluate', model, '--data', split)).toContain(
+        'split test: 40 rows; texts from column "opinion"',
+      )
       expect(await run('evaluate', model, '--data', table)).toContain(
         'texts from column "opinion", labels from "liked"',
       )

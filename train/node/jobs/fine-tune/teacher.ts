@@ -92,11 +92,9 @@ async function teachingTransformer(
 }
 
 async function teachingBaseline(place: string, name: string): Promise<Teacher> {
-  const {
-    model: family,
-    answers: { problem, labels },
-  } = await settingsAt(place)
+  const { model: family } = await settingsAt(place)
   const classifier = await openBaseline(place)
+  const { problem, labels } = classifier.options
   return {
     name,
     family,
